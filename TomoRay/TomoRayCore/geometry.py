@@ -1,0 +1,421 @@
+"""Where source and detector stand: one view, a whole acquisition, and the presets.
+
+Everything is in LPS millimetres (x to the patient's left, y to posterior, z to superior). The
+detector's axes are stored as unit vectors, so no convention needs to be remembered:
+``u`` runs along an image row (growing column), ``v`` down an image column (growing row).
+
+At 0 degrees the source is anterior (an AP view) and ``u`` points to the patient's left, so column
+0 shows the patient's right. A positive angle turns source and detector about the superior axis;
+at 90 degrees (LAT) the source is on the patient's left and ``u`` points to posterior, so column 0
+is anterior. Both have ``v`` pointing to inferior: row 0 is superior.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from TomoRayCore.errors import InputError
+
+Beam = Literal["cone", "parallel"]
+Vector = tuple[float, float, float]
+
+SCHEMA = 1
+ANGLE_OF_VIEW = {"AP": 0.0, "PA": 180.0, "LAT": 90.0}
+UNIT_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class ViewGeometry:
+    """Source and flat detector of one view, in LPS mm.
+
+    Attributes:
+        label: The view's name: ``AP``, ``PA``, ``LAT`` or a free one for further views.
+        source_lps: Focal spot. For a parallel beam only its direction from the detector counts.
+        detector_centre_lps: Middle of the detector.
+        u: Unit vector of growing column.
+        v: Unit vector of growing row, at a right angle to ``u``.
+        pixel_spacing_mm: (row, column) spacing: along ``v``, along ``u``.
+        size: (rows, columns).
+        beam: ``cone`` or ``parallel`` (rays along the detector's normal).
+    """
+
+    label: str
+    source_lps: Vector
+    detector_centre_lps: Vector
+    u: Vector
+    v: Vector
+    pixel_spacing_mm: tuple[float, float]
+    size: tuple[int, int]
+    beam: Beam = "cone"
+
+    def __post_init__(self) -> None:
+        for name in ("source_lps", "detector_centre_lps", "u", "v"):
+            object.__setattr__(self, name, _vector(name, getattr(self, name)))
+        rows, columns = (int(n) for n in self.size)
+        row_mm, column_mm = (float(s) for s in self.pixel_spacing_mm)
+        object.__setattr__(self, "size", (rows, columns))
+        object.__setattr__(self, "pixel_spacing_mm", (row_mm, column_mm))
+        if not (1 <= rows <= 8192 and 1 <= columns <= 8192):
+            raise _bad(f"The detector size {rows} x {columns} is not between 1 and 8192.")
+        if not (0 < row_mm < 100 and 0 < column_mm < 100):
+            raise _bad(f"The pixel spacing {row_mm:g} x {column_mm:g} mm is not in (0, 100).")
+        if self.beam not in ("cone", "parallel"):
+            raise _bad(f"The beam {self.beam!r} is neither 'cone' nor 'parallel'.")
+        u, v = np.array(self.u), np.array(self.v)
+        norms = np.array([u @ u, v @ v, 1 + u @ v])
+        if np.abs(norms - 1).max() > UNIT_TOLERANCE:
+            raise _bad(f"u = {self.u} and v = {self.v} must be unit vectors at a right angle.")
+        if self.sdd_mm <= 0:
+            raise _bad("The source lies in the detector's plane.")
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """Unit vector from the detector to the source's side, at right angles to the detector."""
+        normal = np.cross(self.u, self.v)
+        towards = np.subtract(self.source_lps, self.detector_centre_lps)
+        return normal if normal @ towards >= 0 else -normal
+
+    @property
+    def sdd_mm(self) -> float:
+        """Distance from the source to the detector's plane ("SID" in radiology)."""
+        return float(abs(np.dot(np.cross(self.u, self.v), self._source_to_centre())))
+
+    def sad_mm(self, isocentre_lps: ArrayLike) -> float:
+        """Distance from the source to the isocentre along the detector's normal."""
+        towards = np.subtract(self.source_lps, np.asarray(isocentre_lps, float))
+        return float(self.normal @ towards)
+
+    def pixel_centres_lps(self) -> NDArray[np.float64]:
+        """World positions of all pixel centres, shape (rows, columns, 3)."""
+        rows, columns = self.size
+        down = (np.arange(rows) - (rows - 1) / 2) * self.pixel_spacing_mm[0]
+        along = (np.arange(columns) - (columns - 1) / 2) * self.pixel_spacing_mm[1]
+        centre = np.array(self.detector_centre_lps)
+        return (
+            centre
+            + down[:, None, None] * np.array(self.v)
+            + along[None, :, None] * np.array(self.u)
+        )
+
+    def project_points(self, points_lps: ArrayLike) -> NDArray[np.float64]:
+        """Return (row, column) of where points in space fall, shape (..., 2), pixel units."""
+        points = np.asarray(points_lps, float)
+        centre, normal = np.array(self.detector_centre_lps), self.normal
+        if self.beam == "parallel":
+            hit = points - centre
+        else:
+            source = np.array(self.source_lps)
+            ray = points - source
+            depth = -(ray @ normal)[..., None]
+            hit = source + ray * (self.sdd_mm / depth) - centre
+        row = hit @ np.array(self.v) / self.pixel_spacing_mm[0] + (self.size[0] - 1) / 2
+        column = hit @ np.array(self.u) / self.pixel_spacing_mm[1] + (self.size[1] - 1) / 2
+        return np.stack([row, column], axis=-1)
+
+    def resized(self, size: tuple[int, int]) -> ViewGeometry:
+        """Return the same detector area with another number of pixels."""
+        area = [s * n for s, n in zip(self.pixel_spacing_mm, self.size, strict=True)]
+        return replace(self, size=size, pixel_spacing_mm=(area[0] / size[0], area[1] / size[1]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "label": self.label,
+            "beam": self.beam,
+            "source_lps": list(self.source_lps),
+            "detector_centre_lps": list(self.detector_centre_lps),
+            "u": list(self.u),
+            "v": list(self.v),
+            "pixel_spacing_mm": list(self.pixel_spacing_mm),
+            "size": list(self.size),
+        }
+
+    def _source_to_centre(self) -> NDArray[np.float64]:
+        return np.subtract(self.detector_centre_lps, self.source_lps)
+
+
+@dataclass(frozen=True)
+class AcquisitionGeometry:
+    """All views of one examination; frontal first, then lateral, then any further one.
+
+    Attributes:
+        name: The preset it came from, or a free name.
+        isocentre_lps: The point that the views share, in LPS mm; the sCT is centred on it.
+        views: At least one view; labels are unique.
+    """
+
+    name: str
+    isocentre_lps: Vector
+    views: tuple[ViewGeometry, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "isocentre_lps", _vector("isocentre_lps", self.isocentre_lps))
+        object.__setattr__(self, "views", tuple(self.views))
+        labels = self.labels
+        if not labels or len(set(labels)) != len(labels):
+            raise _bad(f"An acquisition needs views with different labels; got {labels}.")
+        for view in self.views:
+            sad_mm = view.sad_mm(self.isocentre_lps)
+            if view.beam == "cone" and not 0 < sad_mm < view.sdd_mm:
+                raise _bad(
+                    f"{view.label}: the isocentre must lie between source and detector "
+                    f"(0 < SAD < SDD); got SAD {sad_mm:g} mm, SDD {view.sdd_mm:g} mm."
+                )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The views' labels in order."""
+        return tuple(view.label for view in self.views)
+
+    def view(self, label: str) -> ViewGeometry:
+        """Return the view with this label.
+
+        Raises:
+            InputError: ``VIEW_UNKNOWN`` when there is none.
+        """
+        for view in self.views:
+            if view.label == label:
+                return view
+        raise InputError(
+            "VIEW_UNKNOWN",
+            f"The geometry {self.name!r} has no view {label!r}; it has {', '.join(self.labels)}.",
+            "Name one of these, or build the geometry with that view.",
+        )
+
+    def to_json(self) -> str:
+        """Write as JSON text that ``from_json`` reads back to an equal geometry."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, with the distances spelt out for readers."""
+        views = []
+        for view in self.views:
+            entry = view.to_dict()
+            entry["sdd_mm"] = view.sdd_mm
+            entry["sad_mm"] = view.sad_mm(self.isocentre_lps)
+            views.append(entry)
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "world": "LPS mm",
+            "isocentre_lps": list(self.isocentre_lps),
+            "views": views,
+        }
+
+    @staticmethod
+    def from_json(text: str) -> AcquisitionGeometry:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            InputError: ``BAD_GEOMETRY`` for anything else.
+        """
+        try:
+            return AcquisitionGeometry.from_dict(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise _bad(f"The geometry is not JSON: {error}.") from error
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> AcquisitionGeometry:
+        """Build from the plain types of ``to_dict``; ``sad_mm`` and ``sdd_mm`` are not read."""
+        try:
+            if data["schema"] != SCHEMA:
+                raise _bad(f"Geometry schema {data['schema']!r} is not {SCHEMA}.")
+            views = tuple(
+                ViewGeometry(
+                    label=str(v["label"]),
+                    source_lps=v["source_lps"],
+                    detector_centre_lps=v["detector_centre_lps"],
+                    u=v["u"],
+                    v=v["v"],
+                    pixel_spacing_mm=v["pixel_spacing_mm"],
+                    size=v["size"],
+                    beam=v["beam"],
+                )
+                for v in data["views"]
+            )
+            return AcquisitionGeometry(str(data["name"]), data["isocentre_lps"], views)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise _bad(f"The geometry lacks or garbles a field: {error!r}.") from error
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named arrangement; lengths in mm.
+
+    Attributes:
+        summary: One line for people.
+        sad_mm: Source to isocentre.
+        sdd_mm: Source to detector.
+        beam: ``cone`` or ``parallel``.
+        field_mm: Edge of the cube about the isocentre that the detector sees whole.
+    """
+
+    summary: str
+    sad_mm: float
+    sdd_mm: float
+    beam: Beam = "cone"
+    field_mm: float = 256.0
+
+
+PRESETS: dict[str, Preset] = {
+    "cranial-biplanar": Preset(
+        "Frontal and lateral cone beams, SAD 1000 mm, SDD 1500 mm: TomoRay's default",
+        sad_mm=1000.0,
+        sdd_mm=1500.0,
+    ),
+    "radiography": Preset(
+        "Skull radiographs: tube at SDD 1150 mm, film 150 mm behind the middle of the head",
+        sad_mm=1000.0,
+        sdd_mm=1150.0,
+    ),
+    "parallel": Preset(
+        "Parallel beams, as X2CT-GAN's projection loss assumes",
+        sad_mm=1000.0,
+        sdd_mm=1500.0,
+        beam="parallel",
+    ),
+}
+
+
+def make_view(
+    label: str,
+    angle_deg: float,
+    *,
+    sad_mm: float,
+    sdd_mm: float,
+    detector_mm: float,
+    size: int,
+    isocentre_lps: ArrayLike = (0.0, 0.0, 0.0),
+    beam: Beam = "cone",
+) -> ViewGeometry:
+    """Return a view whose central ray meets the isocentre at right angles to a square detector.
+
+    Args:
+        label: The view's name.
+        angle_deg: Turn about the superior axis: 0 AP, 90 LAT, 180 PA. For angles beyond a right
+            angle the image is shown from the front, as radiologists hang a PA film.
+        sad_mm: Source to isocentre.
+        sdd_mm: Source to detector.
+        detector_mm: Edge length of the detector.
+        size: Pixels along an edge.
+        isocentre_lps: Point in space.
+        beam: ``cone`` or ``parallel``.
+    """
+    if not (math.isfinite(sad_mm) and math.isfinite(sdd_mm) and 0 < sad_mm < sdd_mm):
+        raise _bad(f"0 < SAD < SDD must hold; got SAD {sad_mm:g} mm, SDD {sdd_mm:g} mm.")
+    if not (1 <= int(size) <= 8192 and detector_mm > 0):
+        raise _bad(f"A detector of {size} pixels and {detector_mm:g} mm cannot be built.")
+    turn = math.radians(angle_deg)
+    to_source = _exact_units(np.array([math.sin(turn), -math.cos(turn), 0.0]))
+    along = _exact_units(np.array([math.cos(turn), math.sin(turn), 0.0]))
+    if abs((angle_deg + 180) % 360 - 180) > 90 + 1e-9:
+        along = -along + 0.0
+    isocentre = np.asarray(isocentre_lps, float)
+    spacing_mm = detector_mm / size
+    return ViewGeometry(
+        label=label,
+        source_lps=_triple(isocentre + sad_mm * to_source),
+        detector_centre_lps=_triple(isocentre - (sdd_mm - sad_mm) * to_source),
+        u=_triple(along),
+        v=(0.0, 0.0, -1.0),
+        pixel_spacing_mm=(spacing_mm, spacing_mm),
+        size=(size, size),
+        beam=beam,
+    )
+
+
+def from_preset(
+    name: str = "cranial-biplanar",
+    *,
+    isocentre_lps: ArrayLike = (0.0, 0.0, 0.0),
+    size: int = 128,
+    views: Sequence[str] = ("AP", "LAT"),
+    sad_mm: float | None = None,
+    sdd_mm: float | None = None,
+    field_mm: float | None = None,
+) -> AcquisitionGeometry:
+    """Return a preset's geometry about an isocentre.
+
+    The detector is as large as the shadow of a cube of ``field_mm`` about the isocentre, so the
+    cube is seen whole from every preset view.
+
+    Args:
+        name: A key of ``PRESETS``.
+        isocentre_lps: World position in mm.
+        size: Pixels along each edge of the detector.
+        views: Labels out of ``AP``, ``PA``, ``LAT``; upper or lower case.
+        sad_mm: Instead of the preset's.
+        sdd_mm: Instead of the preset's.
+        field_mm: Instead of the preset's.
+
+    Raises:
+        InputError: ``PRESET_UNKNOWN``, ``VIEW_UNKNOWN`` or ``BAD_GEOMETRY``.
+    """
+    if name not in PRESETS:
+        raise InputError(
+            "PRESET_UNKNOWN",
+            f"There is no geometry preset {name!r}.",
+            f"Use one of {', '.join(PRESETS)}.",
+        )
+    preset = PRESETS[name]
+    sad_mm = preset.sad_mm if sad_mm is None else float(sad_mm)
+    sdd_mm = preset.sdd_mm if sdd_mm is None else float(sdd_mm)
+    field_mm = preset.field_mm if field_mm is None else float(field_mm)
+    if not 0 < field_mm < 2 * sad_mm:
+        raise _bad(f"A field of {field_mm:g} mm does not fit in front of a source at {sad_mm:g} mm.")
+    magnification = sdd_mm / (sad_mm - field_mm / 2) if preset.beam == "cone" else 1.0
+    labels = [str(label).strip().upper() for label in views]
+    unknown = [label for label in labels if label not in ANGLE_OF_VIEW]
+    if unknown:
+        raise InputError(
+            "VIEW_UNKNOWN",
+            f"The view {unknown[0]!r} is not known.",
+            f"Use one of {', '.join(ANGLE_OF_VIEW)}.",
+        )
+    return AcquisitionGeometry(
+        name=name,
+        isocentre_lps=_triple(np.asarray(isocentre_lps, float)),
+        views=tuple(
+            make_view(
+                label,
+                ANGLE_OF_VIEW[label],
+                sad_mm=sad_mm,
+                sdd_mm=sdd_mm,
+                detector_mm=field_mm * magnification,
+                size=size,
+                isocentre_lps=isocentre_lps,
+                beam=preset.beam,
+            )
+            for label in labels
+        ),
+    )
+
+
+def _bad(message: str) -> InputError:
+    return InputError("BAD_GEOMETRY", message, "Correct the geometry's numbers (mm, LPS).")
+
+
+def _vector(name: str, value: ArrayLike) -> Vector:
+    array = np.asarray(value, dtype=float)
+    if array.shape != (3,) or not np.isfinite(array).all():
+        raise _bad(f"{name} must be three finite numbers; got {value!r}.")
+    return _triple(array)
+
+
+def _triple(array: NDArray[np.float64]) -> Vector:
+    x, y, z = (float(c) for c in array)
+    return x, y, z
+
+
+def _exact_units(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn 6e-17 into 0, so that right-angle views are exactly parallel to the world's axes."""
+    return np.where(np.abs(vector) < 1e-12, 0.0, vector) + 0.0

@@ -1,0 +1,105 @@
+"""A projection image of one view: a measured radiograph or a DRR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from TomoRayCore.errors import InputError
+from TomoRayCore.geometry import AcquisitionGeometry
+
+View = Literal["AP", "PA", "LAT"]
+"""AP and PA are frontal, LAT is lateral. Row 0 is superior; a frontal image's column 0 is the
+patient's right, a lateral image's column 0 is anterior."""
+
+Quantity = Literal["line_integral", "relative"]
+"""``line_integral``: dimensionless integral of mu; ``relative``: monotonic in it, scale unknown."""
+
+MIN_PIXELS = 16
+"""Fewer rows or columns cannot show a head."""
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """One projection image, brought to one convention; valid once constructed.
+
+    Attributes:
+        pixels: (H, W) float32, larger = more attenuation, row 0 superior; read-only.
+        view: ``AP``, ``PA`` or ``LAT``.
+        pixel_spacing_mm: (row, column) spacing at the detector in mm, or None where unknown.
+        quantity: What a pixel's number means.
+        provenance: What was read or done, as text: source file, polarity, spacing's origin, ...
+        acquisition: Geometry of the whole examination, where the source states it (our DRRs do).
+
+    Raises:
+        InputError: ``NOT_2D``, ``NON_FINITE``, ``TOO_SMALL``, ``CONSTANT_IMAGE``,
+            ``VIEW_UNKNOWN`` or ``BAD_SPACING``.
+    """
+
+    pixels: NDArray[np.float32]
+    view: View
+    pixel_spacing_mm: tuple[float, float] | None
+    quantity: Quantity = "relative"
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    acquisition: AcquisitionGeometry | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pixels", _checked_pixels(self.pixels))
+        if self.view not in get_args(View):
+            raise InputError(
+                "VIEW_UNKNOWN",
+                f"The view {self.view!r} is not known.",
+                f"Use one of {', '.join(get_args(View))}.",
+            )
+        if self.pixel_spacing_mm is not None:
+            row, column = (float(s) for s in self.pixel_spacing_mm)
+            if not (0.01 <= row <= 20 and 0.01 <= column <= 20):
+                raise InputError(
+                    "BAD_SPACING",
+                    f"A pixel spacing of {row:g} x {column:g} mm is not that of a radiograph.",
+                    "Give the detector's pixel spacing in mm, between 0.01 and 20.",
+                )
+            object.__setattr__(self, "pixel_spacing_mm", (row, column))
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        rows, columns = self.pixels.shape
+        return rows, columns
+
+
+def _checked_pixels(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    array = np.asarray(values)
+    if array.ndim != 2 or array.dtype.kind not in "iufb":
+        raise InputError(
+            "NOT_2D",
+            f"A radiograph needs two dimensions of grey values; got shape {array.shape}.",
+            "Pick one frame and one channel; colour photographs are not radiographs.",
+        )
+    if not np.isfinite(array).all():
+        raise InputError(
+            "NON_FINITE",
+            f"{int((~np.isfinite(array)).sum())} pixels are NaN or infinite.",
+            "Export the radiograph again.",
+        )
+    if min(array.shape) < MIN_PIXELS:
+        raise InputError(
+            "TOO_SMALL",
+            f"A radiograph of {array.shape[0]} x {array.shape[1]} pixels cannot show a head.",
+            f"Give at least {MIN_PIXELS} pixels along each side.",
+        )
+    if array.min() == array.max():
+        raise InputError(
+            "CONSTANT_IMAGE",
+            f"Every pixel has the value {array.flat[0]:g}.",
+            "Check that the export worked; a blank film cannot be reconstructed.",
+        )
+    checked = np.array(array, dtype=np.float32, order="C")
+    checked.setflags(write=False)
+    return checked
