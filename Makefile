@@ -1,0 +1,71 @@
+# Thin: each target calls one plain command. A fresh Debian or Ubuntu machine needs git, make and
+# Python 3.11 or newer; everything else is installed on first use, into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+OUT ?= demo-output
+
+# Small tests lose more to threads that wait for each other than they gain.
+export OMP_NUM_THREADS ?= 2
+export MKL_NUM_THREADS ?= $(OMP_NUM_THREADS)
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help setup demo test test-slow lint format bench screenshots wheel clean
+
+help:
+	@echo "make demo         phantom -> DRRs -> synthetic CT -> comparison, into $(OUT)/"
+	@echo "make test         all tests but the slow ones; 'make test-slow' runs those"
+	@echo "make lint         ruff, formatting, types, import contracts"
+	@echo "make bench        timings of the main steps"
+	@echo "make screenshots  the README's pictures, from the module itself"
+	@echo "make setup        only install what the above need"
+	@echo "make wheel        the pip package, into dist/"
+	@echo "make clean        remove what make made"
+
+setup: $(VENV)/.ready-dev
+
+# torch first and alone: asked for by another package, pip may pick another build of it.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	PYTHON=$(PYTHON) sh Testing/Repository/system_packages.sh python
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt torch==2.13.0
+	$(PIP) install -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	PYTHON=$(PYTHON) sh Testing/Repository/system_packages.sh tests
+	$(PIP) install -c constraints.txt -e ".[train,dev]"
+	touch $@
+
+demo: $(VENV)/.ready
+	$(BIN)/tomoray demo --out $(OUT)
+
+test: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.ready-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.ready-dev
+	$(BIN)/python Testing/Repository/benchmark.py
+
+screenshots: $(VENV)/.ready-dev
+	$(BIN)/python Testing/Slicer/make_screenshots.py
+
+wheel: $(VENV)/.ready-dev
+	$(PIP) wheel --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) demo-output dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	    .import_linter_cache
