@@ -1,0 +1,114 @@
+"""What a separable projector needs to know of one view: which axis is which, and where rays pass.
+
+When the detector is parallel to a face of the volume, a ray's row in every slice depends on its
+detector row alone and its column on the detector column alone. Each slice is then resampled by
+two 1-D linear interpolations and the slices are summed: Joseph's method (Joseph, IEEE Trans Med
+Imaging 1:192, 1982), organised by slice instead of by ray.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from TomoRayCore.errors import InputError
+from TomoRayCore.geometry import ViewGeometry
+from TomoRayCore.volume import Grid
+
+PARALLEL_TOLERANCE = 1e-4
+"""Largest sine between a detector axis and a voxel axis (0.006 degrees): over a 300 mm head the
+rays then err by less than 0.03 mm."""
+
+
+@dataclass(frozen=True)
+class ViewPlan:
+    """Where the rays of one view pass through a grid, slice by slice.
+
+    Attributes:
+        axes: Array axes (0 = k, 1 = j, 2 = i) that serve as slice, row and column.
+        slices: (N,) indices of the slices between source and detector.
+        row_positions: (N, R) where detector rows fall along the row axis, in voxels.
+        column_positions: (N, C) where detector columns fall along the column axis, in voxels.
+        path_mm: (R, C) length of a ray between two neighbouring slices.
+    """
+
+    axes: tuple[int, int, int]
+    slices: NDArray[np.intp]
+    row_positions: NDArray[np.float64]
+    column_positions: NDArray[np.float64]
+    path_mm: NDArray[np.float64]
+
+
+def is_separable(grid: Grid, view: ViewGeometry) -> bool:
+    """Say whether the detector is parallel to a face of the grid, rows and columns included."""
+    return _index_axes(grid, view) is not None
+
+
+def plan_view(grid: Grid, view: ViewGeometry) -> ViewPlan:
+    """Work out the plan of one view.
+
+    Raises:
+        InputError: ``NOT_SEPARABLE`` when the detector is not parallel to a face of the grid.
+    """
+    axes = _index_axes(grid, view)
+    if axes is None:
+        raise InputError(
+            "NOT_SEPARABLE",
+            f"The detector of view {view.label} is not parallel to a face of the volume.",
+            "Resample the volume to a grid along the detector's axes, or use drr.project.",
+        )
+    normal_axis, row_axis, column_axis = axes
+    to_index = np.linalg.inv(grid.ijk_to_lps)
+    source = to_index[:3, :3] @ view.source_lps + to_index[:3, 3]
+    centre = to_index[:3, :3] @ view.detector_centre_lps + to_index[:3, 3]
+    row_step = float(to_index[row_axis, :3] @ np.array(view.v)) * view.pixel_spacing_mm[0]
+    column_step = float(to_index[column_axis, :3] @ np.array(view.u)) * view.pixel_spacing_mm[1]
+    rows = centre[row_axis] + row_step * _centred(view.size[0])
+    columns = centre[column_axis] + column_step * _centred(view.size[1])
+    sizes_ijk = grid.shape[::-1]
+    share = (np.arange(sizes_ijk[normal_axis]) - source[normal_axis]) / (
+        centre[normal_axis] - source[normal_axis]
+    )
+    slices = np.flatnonzero((share > 0) & (share <= 1))
+    if view.beam == "cone":
+        toward = share[slices, None]
+        row_positions = source[row_axis] + toward * (rows - source[row_axis])
+        column_positions = source[column_axis] + toward * (columns - source[column_axis])
+    else:
+        row_positions = np.tile(rows, (len(slices), 1))
+        column_positions = np.tile(columns, (len(slices), 1))
+    return ViewPlan(
+        axes=(2 - normal_axis, 2 - row_axis, 2 - column_axis),
+        slices=slices,
+        row_positions=row_positions,
+        column_positions=column_positions,
+        path_mm=grid.spacing_ijk_mm[normal_axis] * _obliquity(view),
+    )
+
+
+def _index_axes(grid: Grid, view: ViewGeometry) -> tuple[int, int, int] | None:
+    """Return the voxel axes (0 = i, 1 = j, 2 = k) along the detector's normal, v and u."""
+    direction = grid.direction
+    axes = []
+    for vector in (view.normal, np.array(view.v), np.array(view.u)):
+        along = np.abs(direction.T @ vector)
+        axis = int(along.argmax())
+        if np.delete(along, axis).max() > PARALLEL_TOLERANCE:
+            return None
+        axes.append(axis)
+    normal, row, column = axes
+    return normal, row, column
+
+
+def _centred(count: int) -> NDArray[np.float64]:
+    return np.arange(count) - (count - 1) / 2
+
+
+def _obliquity(view: ViewGeometry) -> NDArray[np.float64]:
+    """Return (R, C): how much longer a ray is than the detector's normal, at least 1."""
+    if view.beam == "parallel":
+        return np.ones(view.size)
+    ray = view.pixel_centres_lps() - np.array(view.source_lps)
+    return np.asarray(np.linalg.norm(ray, axis=-1) / view.sdd_mm)
