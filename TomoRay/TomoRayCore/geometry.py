@@ -371,7 +371,9 @@ def from_preset(
     sdd_mm = preset.sdd_mm if sdd_mm is None else float(sdd_mm)
     field_mm = preset.field_mm if field_mm is None else float(field_mm)
     if not 0 < field_mm < 2 * sad_mm:
-        raise _bad(f"A field of {field_mm:g} mm does not fit in front of a source at {sad_mm:g} mm.")
+        raise _bad(
+            f"A field of {field_mm:g} mm does not fit in front of a source at {sad_mm:g} mm."
+        )
     magnification = sdd_mm / (sad_mm - field_mm / 2) if preset.beam == "cone" else 1.0
     labels = [str(label).strip().upper() for label in views]
     unknown = [label for label in labels if label not in ANGLE_OF_VIEW]

@@ -21,6 +21,7 @@ from TomoRayCore.devices import pick_device
 from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry, ViewGeometry, from_preset
 from TomoRayCore.nets import build
+from TomoRayCore.nets.blocks import channels_last
 from TomoRayCore.network_io import network_images, volume_from_output
 from TomoRayCore.progress import Progress, Report
 from TomoRayCore.radiograph import Radiograph
@@ -129,7 +130,7 @@ def load_network(bundle: Bundle) -> nn.Module:
     net.load_state_dict(
         {name: torch.from_numpy(np.array(t, np.float32)) for name, t in bundle.tensors.items()}
     )
-    return net.eval()
+    return channels_last(net).eval()
 
 
 def run_network(

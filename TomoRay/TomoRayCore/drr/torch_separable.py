@@ -61,9 +61,7 @@ class SeparableProjector:
     def adjoint(self, projections: Tensor) -> Tensor:
         """Back-project: (B, V, R, C) to (B, 1, D, H, W), the transpose of ``forward``."""
         images = projections.to(self.dtype)
-        total = torch.zeros(
-            (len(images), *self.shape), dtype=self.dtype, device=projections.device
-        )
+        total = torch.zeros((len(images), *self.shape), dtype=self.dtype, device=projections.device)
         for number, view in enumerate(self._views):
             view.add_adjoint(images[:, number], total)
         return total[:, None]

@@ -100,6 +100,15 @@ class LiftLink(nn.Module):
         return torch.cat([slices[0], slices[1].expand(-1, -1, depth - 2, -1, -1), slices[2]], dim=2)
 
 
+def channels_last(net: nn.Module) -> nn.Module:
+    """Lay out 3-D weights with channels last, in place: 3-D convolutions then run up to twice as
+    fast on CPUs; the numbers change by rounding only."""
+    for parameter in net.parameters():
+        if parameter.ndim == 5:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+    return net
+
+
 def initialise(net: nn.Module, std: float = 0.02) -> None:
     """Set all convolution and linear weights to N(0, std) and biases to 0, as X2CT-GAN does."""
     for module in net.modules():

@@ -1,0 +1,68 @@
+"""Resumable training state in one safetensors file: nothing in TomoRay unpickles, ever."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from TomoRayCore.errors import InputError
+from TomoRayCore.io.atomic import atomic_path
+
+METADATA_KEY = "tomoray_checkpoint"
+
+
+def save_checkpoint(
+    path: Path,
+    net: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    state: dict[str, Any],
+) -> None:
+    """Write weights, Adam's moments, averaged weights and ``state`` (JSON types), atomically."""
+    tensors = {f"net/{name}": tensor for name, tensor in net.state_dict().items()}
+    tensors |= {f"ema/{name}": tensor for name, tensor in average.items()}
+    for number, values in optimiser.state_dict()["state"].items():
+        for key, tensor in values.items():
+            tensors[f"adam/{number}/{key}"] = tensor
+    contiguous = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(contiguous, temporary, {METADATA_KEY: json.dumps(state)})
+
+
+def load_checkpoint(
+    path: Path, net: nn.Module, optimiser: torch.optim.Optimizer | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Restore weights (and moments) in place; return averaged weights and ``state``.
+
+    Raises:
+        InputError: ``BAD_CHECKPOINT`` for anything that ``save_checkpoint`` did not write.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as stream:
+            state = json.loads(stream.metadata()[METADATA_KEY])
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        net.load_state_dict(_part(tensors, "net/"))
+        if optimiser is not None:
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in _part(tensors, "adam/").items():
+                number, key = name.split("/")
+                moments.setdefault(int(number), {})[key] = tensor
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": moments, "param_groups": groups})
+    except (safetensors.SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
+        raise InputError(
+            "BAD_CHECKPOINT",
+            f"{path} cannot be used: {error}.",
+            "Resume with the configuration it was made with, or start afresh in another folder.",
+        ) from error
+    return _part(tensors, "ema/"), state
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -1,0 +1,213 @@
+"""One experiment as data: frozen dataclasses, read from YAML."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from TomoRayCore.errors import InputError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What is trained."""
+
+    architecture: str = "x2ct-biplanar"
+    """Key of ``TomoRayCore.nets.GENERATORS``."""
+
+    arguments: dict[str, Any] = field(default_factory=lambda: {"width": 0.25, "output_size": 64})
+    """Its constructor's arguments."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What it is trained on."""
+
+    spacing_mm: float = 4.0
+    """Voxel size of the network's cube."""
+
+    sad_mm: tuple[float, float] = (850.0, 1250.0)
+    """Range from which each example's source-isocentre distance is drawn."""
+
+    sdd_over_sad: float = 1.5
+    """Detector distance; only the pixel size depends on it."""
+
+    detector_size: int = 128
+    """Pixels along an edge of the simulated detector."""
+
+    shares: dict[str, float] = field(
+        default_factory=lambda: {"whole": 0.1, "cut": 0.3, "completed": 0.45, "phantom": 0.15}
+    )
+    """How often each kind of case is drawn, relative to the kinds that there are."""
+
+    workers: int = 1
+    """Processes that make examples."""
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """How a head is varied before it is projected, so that both views stay consistent."""
+
+    rotation_deg: float = 8.0
+    """Largest rotation about each axis."""
+
+    translation_mm: float = 12.0
+    """Largest shift along each axis."""
+
+    scale: float = 0.08
+    """Largest relative change of size, independently along each axis."""
+
+    flip: bool = True
+    """Mirror left and right in half of the examples."""
+
+    cut_probability: float = 0.2
+    """Share of heads whose vertex is cut off, as scans that end early are."""
+
+    cut_mm: float = 70.0
+    """Largest missing height below the top of the cube."""
+
+    noise: float = 0.02
+    """Largest standard deviation of noise on the normalised images."""
+
+
+@dataclass(frozen=True)
+class OptimisationConfig:
+    """How it is trained."""
+
+    recipe: str = "regression"
+    """Key of ``TomoRayTraining.recipes.RECIPES``."""
+
+    steps: int = 3000
+    """Optimiser steps, one example each."""
+
+    learning_rate: float = 1e-3
+    """Peak of Adam's learning rate: linear warm-up, then cosine to zero."""
+
+    warmup_steps: int = 50
+    """Steps of the linear warm-up."""
+
+    ema_decay: float = 0.995
+    """Decay of the averaged weights, which are what is evaluated and exported."""
+
+    checkpoint_every: int = 100
+    """Steps between checkpoints."""
+
+    validate_every: int = 500
+    """Steps between validations."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the regression recipe's terms, on volumes in [0, 1] of the HU window."""
+
+    mse: float = 10.0
+    """Mean squared error over voxels (X2CT-GAN: 10)."""
+
+    l1: float = 2.0
+    """Mean absolute error over voxels (X2CT-GAN: none)."""
+
+    projection: float = 10.0
+    """Mean absolute error of the means along the three axes (X2CT-GAN: 10)."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment.
+
+    Raises:
+        InputError: ``BAD_CONFIG`` for a value that cannot be.
+    """
+
+    name: str
+    """Name of the run and of the model."""
+
+    seed: int = 0
+    """Everything random follows from it."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    optimisation: OptimisationConfig = field(default_factory=OptimisationConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        low, high = self.data.sad_mm
+        if not 0 < low <= high:
+            raise _bad(f"data.sad_mm must be a rising range of distances; got {low}, {high}.")
+        if self.data.sdd_over_sad <= 1:
+            raise _bad(f"data.sdd_over_sad must be above 1; got {self.data.sdd_over_sad}.")
+        if self.optimisation.steps < 1:
+            raise _bad(f"optimisation.steps must be at least 1; got {self.optimisation.steps}.")
+        if not 0 <= self.optimisation.ema_decay < 1:
+            raise _bad(f"optimisation.ema_decay must be in [0, 1); {self.optimisation.ema_decay}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, as in the YAML file."""
+        return dataclasses.asdict(self)
+
+    def fingerprint(self) -> str:
+        """Return a short hash of all settings; a checkpoint belongs to one of them."""
+        text = json.dumps(self.to_dict(), sort_keys=True, default=list)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_config(path: Path) -> Config:
+    """Read an experiment's YAML file.
+
+    Raises:
+        InputError: ``BAD_CONFIG`` for unknown or missing keys and for wrong types.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise _bad(f"{path} cannot be read: {error}") from error
+    if not isinstance(data, dict):
+        raise _bad(f"{path} holds no mapping.")
+    config: Config = _build(Config, data, "")
+    return config
+
+
+def _build(kind: Any, data: Any, where: str) -> Any:
+    """Build a dataclass from a mapping, recursively, refusing what it does not know."""
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    if not isinstance(data, dict):
+        raise _bad(f"{where or 'The file'} must be a mapping; got {data!r}.")
+    unknown = sorted(set(data) - set(fields))
+    if unknown:
+        raise _bad(f"{where}{unknown[0]} is not a setting; there are {', '.join(fields)}.")
+    values = {}
+    for name, value in data.items():
+        default = fields[name].default_factory
+        nested = default() if default is not dataclasses.MISSING else None
+        if dataclasses.is_dataclass(nested):
+            values[name] = _build(type(nested), value, f"{where}{name}.")
+        else:
+            default = fields[name].default if nested is None else nested
+            values[name] = _checked(value, default, f"{where}{name}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise _bad(f"{where or 'The file'}: {error}.") from error
+
+
+def _checked(value: Any, default: Any, where: str) -> Any:
+    """Give numbers and pairs the type of their default; refuse others."""
+    if isinstance(default, tuple) and isinstance(value, list) and len(value) == len(default):
+        return tuple(_checked(v, d, where) for v, d in zip(value, default, strict=True))
+    if isinstance(default, float) and isinstance(value, int | float) and value is not True:
+        return float(value)
+    if isinstance(default, dict) and isinstance(value, dict):
+        return value
+    if default is dataclasses.MISSING or type(value) is type(default):
+        return value
+    raise _bad(f"{where} must be like {default!r}; got {value!r}.")
+
+
+def _bad(message: str) -> InputError:
+    return InputError("BAD_CONFIG", message, "Correct the experiment's YAML file.")
