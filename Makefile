@@ -41,11 +41,13 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 demo: $(VENV)/.ready
 	$(BIN)/tomoray demo --out $(OUT)
 
+# The harness first, in a process of its own: only one can run in each.
 test: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest
+	cd Testing/SlicerHarness && $(abspath $(BIN))/python -m pytest -q
+	$(BIN)/python -m pytest -q
 
 test-slow: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -q -m slow
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check
