@@ -29,6 +29,8 @@ Vector = tuple[float, float, float]
 SCHEMA = 1
 ANGLE_OF_VIEW = {"AP": 0.0, "PA": 180.0, "LAT": 90.0}
 UNIT_TOLERANCE = 1e-6
+FARTHEST_MM = 1e6
+"""No source, detector or head stands farther than a kilometre from the world's origin."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,9 @@ class AcquisitionGeometry:
         """
         try:
             return AcquisitionGeometry.from_dict(json.loads(text))
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, InputError):
+                raise
             raise _bad(f"The geometry is not JSON: {error}.") from error
 
     @staticmethod
@@ -241,7 +245,7 @@ class AcquisitionGeometry:
                 for v in data["views"]
             )
             return AcquisitionGeometry(str(data["name"]), data["isocentre_lps"], views)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
             raise _bad(f"The geometry lacks or garbles a field: {error!r}.") from error
@@ -310,8 +314,11 @@ def make_view(
         isocentre_lps: Point in space.
         beam: ``cone`` or ``parallel``.
     """
-    if not (math.isfinite(sad_mm) and math.isfinite(sdd_mm) and 0 < sad_mm < sdd_mm):
-        raise _bad(f"0 < SAD < SDD must hold; got SAD {sad_mm:g} mm, SDD {sdd_mm:g} mm.")
+    if not (math.isfinite(angle_deg) and 0 < sad_mm < sdd_mm < math.inf):
+        raise _bad(
+            "0 < SAD < SDD and a finite angle must hold; "
+            f"got SAD {sad_mm:g} mm, SDD {sdd_mm:g} mm, {angle_deg:g} degrees."
+        )
     if not (1 <= int(size) <= 8192 and detector_mm > 0):
         raise _bad(f"A detector of {size} pixels and {detector_mm:g} mm cannot be built.")
     turn = math.radians(angle_deg)
@@ -319,7 +326,7 @@ def make_view(
     along = _exact_units(np.array([math.cos(turn), math.sin(turn), 0.0]))
     if abs((angle_deg + 180) % 360 - 180) > 90 + 1e-9:
         along = -along + 0.0
-    isocentre = np.asarray(isocentre_lps, float)
+    isocentre = np.array(_vector("isocentre_lps", isocentre_lps))
     spacing_mm = detector_mm / size
     return ViewGeometry(
         label=label,
@@ -385,7 +392,7 @@ def from_preset(
         )
     return AcquisitionGeometry(
         name=name,
-        isocentre_lps=_triple(np.asarray(isocentre_lps, float)),
+        isocentre_lps=_vector("isocentre_lps", isocentre_lps),
         views=tuple(
             make_view(
                 label,
@@ -408,8 +415,8 @@ def _bad(message: str) -> InputError:
 
 def _vector(name: str, value: ArrayLike) -> Vector:
     array = np.asarray(value, dtype=float)
-    if array.shape != (3,) or not np.isfinite(array).all():
-        raise _bad(f"{name} must be three finite numbers; got {value!r}.")
+    if array.shape != (3,) or not (np.abs(array) <= FARTHEST_MM).all():
+        raise _bad(f"{name} must be three numbers of at most {FARTHEST_MM:g}; got {value!r}.")
     return _triple(array)
 
 

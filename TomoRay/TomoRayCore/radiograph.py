@@ -82,10 +82,12 @@ def _checked_pixels(values: NDArray[np.float32]) -> NDArray[np.float32]:
             f"A radiograph needs two dimensions of grey values; got shape {array.shape}.",
             "Pick one frame and one channel; colour photographs are not radiographs.",
         )
-    if not np.isfinite(array).all():
+    with np.errstate(over="ignore"):
+        checked = np.array(array, dtype=np.float32, order="C")
+    if not np.isfinite(checked).all():
         raise InputError(
             "NON_FINITE",
-            f"{int((~np.isfinite(array)).sum())} pixels are NaN or infinite.",
+            f"{int((~np.isfinite(checked)).sum())} pixels are NaN, infinite or beyond float32.",
             "Export the radiograph again.",
         )
     if min(array.shape) < MIN_PIXELS:
@@ -94,12 +96,11 @@ def _checked_pixels(values: NDArray[np.float32]) -> NDArray[np.float32]:
             f"A radiograph of {array.shape[0]} x {array.shape[1]} pixels cannot show a head.",
             f"Give at least {MIN_PIXELS} pixels along each side.",
         )
-    if array.min() == array.max():
+    if checked.min() == checked.max():
         raise InputError(
             "CONSTANT_IMAGE",
-            f"Every pixel has the value {array.flat[0]:g}.",
+            f"Every pixel has the value {checked.flat[0]:g}.",
             "Check that the export worked; a blank film cannot be reconstructed.",
         )
-    checked = np.array(array, dtype=np.float32, order="C")
     checked.setflags(write=False)
     return checked

@@ -33,7 +33,7 @@ def reorient_to_lps(volume: Volume) -> Volume:
 
 
 def resample(volume: Volume, grid: Grid, outside_hu: float = AIR_HU) -> Volume:
-    """Return the volume's trilinearly interpolated values on a grid; integers stay integers.
+    """Return the volume's trilinearly interpolated values on a grid; integers are rounded.
 
     Args:
         volume: What to sample.
@@ -42,8 +42,9 @@ def resample(volume: Volume, grid: Grid, outside_hu: float = AIR_HU) -> Volume:
     """
     if grid.same_as(volume.grid, tolerance_mm=1e-6):
         return volume
+    # In float32: ITK cuts integer results off towards zero instead of rounding them.
     output = sitk.Resample(
-        to_sitk(volume.array_hu, volume.ijk_to_lps),
+        to_sitk(volume.array_hu.astype(np.float32), volume.ijk_to_lps),
         grid.shape[::-1],
         sitk.Transform(3, sitk.sitkIdentity),
         sitk.sitkLinear,
@@ -51,10 +52,11 @@ def resample(volume: Volume, grid: Grid, outside_hu: float = AIR_HU) -> Volume:
         grid.spacing_ijk_mm,
         grid.direction.ravel().tolist(),
         float(outside_hu),
-        sitk.sitkUnknown,
-        True,
     )
-    return Volume(sitk.GetArrayFromImage(output), grid.ijk_to_lps, volume.metadata)
+    values_hu = sitk.GetArrayFromImage(output)
+    if volume.array_hu.dtype == np.int16:
+        values_hu = np.rint(values_hu).astype(np.int16)
+    return Volume(values_hu, grid.ijk_to_lps, volume.metadata)
 
 
 def inside(grid: Grid, volume: Grid) -> NDArray[np.bool_]:
