@@ -28,7 +28,7 @@ from TomoRayTraining.export import ModelCard, export
 from TomoRayTraining.prepare import prepare
 from TomoRayTraining.validate import validation
 
-METRICS = ("mae_hu", "psnr_db", "ssim", "cosine_similarity")
+METRICS = ("mae_hu", "psnr_db", "ssim", "cosine_similarity", "mae_bone_hu", "dice_bone")
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 usage, 3 environment, 130 stopped (resumable)."
 
 
@@ -93,7 +93,7 @@ def _evaluated(bundle: Any, cases: Sequence[Case], split: str, folder: Path) -> 
         "patients": len(chosen),
         "input": f"DRRs of each patient's CT, {bundle.geometry.name}",
         "voxels": "scanned slices only",
-        "definitions": model[0]["definitions"],
+        "definitions": {name: model[0]["definitions"][name] for name in METRICS},
         "intervals": "95 % percentile bootstrap over patients",
         "results": summary(model, baseline, METRICS),
     }

@@ -138,7 +138,7 @@ class Trainer:
             self._optimiser.step()
             self._update_average()
         self.step += 1
-        return {name: float(value) for name, value in terms.items()} | {"gradient": float(norm)}
+        return {name: value.item() for name, value in terms.items()} | {"gradient": norm.item()}
 
     def _update_average(self) -> None:
         # A short memory at first: random weights must not linger in the average.

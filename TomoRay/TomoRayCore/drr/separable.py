@@ -16,6 +16,10 @@ from TomoRayCore.resample import resample
 from TomoRayCore.volume import Grid, Volume
 
 
+FINEST_PER_PIXEL = 0.25
+"""An interpolated volume need not be finer than this share of a pixel: it would only cost time."""
+
+
 def project(
     volume: Volume,
     geometry: AcquisitionGeometry,
@@ -112,7 +116,14 @@ def _aligned(volume: Volume, view: ViewGeometry) -> Volume:
     world = volume.ijk_to_lps[:3, :3] @ corners + volume.ijk_to_lps[:3, 3:]
     along = axes.T @ world
     low, high = along.min(axis=1), along.max(axis=1)
-    spacing_mm = min(volume.spacing_ijk_mm)
+    spacing_mm = max(min(volume.spacing_ijk_mm), FINEST_PER_PIXEL * _pixel_mm(volume, view))
     w, h, d = (math.ceil(n) for n in (high - low) / spacing_mm)
     origin = axes @ (low + spacing_mm / 2)
     return resample(volume, Grid((d, h, w), compose_affine(axes, [spacing_mm] * 3, origin)))
+
+
+def _pixel_mm(volume: Volume, view: ViewGeometry) -> float:
+    """Return the smaller pixel edge as it is at the depth of the volume's centre."""
+    depth_mm = view.sad_mm(volume.grid.centre_lps)
+    share = depth_mm / view.sdd_mm if view.beam == "cone" else 1.0
+    return min(view.pixel_spacing_mm) * min(max(share, 0.0), 1.0)
