@@ -1,6 +1,6 @@
 """Draw the module's icon: two beams that cross in a head. Run it to write the files anew.
 
-    python Testing/Slicer/draw_icon.py
+python Testing/Slicer/draw_icon.py
 """
 
 import argparse

@@ -13,8 +13,9 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from TomoRayCore.windows import Window
 from TomoRayLib.DifferenceColors import differenceColorNode
-from TomoRayLib.DisplayWindow import DisplayWindow
+from TomoRayLib.DisplayWindows import differenceLimit
 from TomoRayLib.ViewAnnotation import ViewAnnotation
 
 LAYOUT_TWO_ROWS, LAYOUT_THREE_ROWS = 7461, 7462
@@ -51,7 +52,7 @@ class CompareLayout(VTKObservationMixin):
         """The texts on the views, by view name."""
         return dict(self._annotations)
 
-    def show(self, syntheticCt, groundTruth, difference, window: DisplayWindow) -> bool:
+    def show(self, syntheticCt, groundTruth, difference, window: Window) -> bool:
         """Show the volumes; without ``difference`` there is no third row.
 
         Args:
@@ -91,16 +92,16 @@ class CompareLayout(VTKObservationMixin):
             manager.setLayout(self._previousLayout)
         self._previousLayout = None
 
-    def setWindow(self, window: DisplayWindow) -> None:
+    def setWindow(self, window: Window) -> None:
         """Give both grey rows one window and the difference row its symmetric colours."""
         for row in ("SyntheticCt", "GroundTruth"):
             if row in self._volumes:
-                _setWindow(self._volumes[row].GetDisplayNode(), window.width, window.level)
+                _setWindow(self._volumes[row].GetDisplayNode(), window.width_hu, window.level_hu)
         if "Difference" in self._volumes:
             display = self._volumes["Difference"].GetDisplayNode()
             display.SetAndObserveColorNodeID(differenceColorNode().GetID())
             display.SetInterpolate(True)
-            _setWindow(display, 2 * window.differenceHu, 0.0)
+            _setWindow(display, 2 * differenceLimit(window), 0.0)
             self._titleDifference(window)
 
     def _fillViews(self, manager) -> None:
@@ -136,7 +137,7 @@ class CompareLayout(VTKObservationMixin):
             _copyFieldOfView(source, target)
             target.UpdateMatrices()
 
-    def _annotate(self, manager, window: DisplayWindow) -> None:
+    def _annotate(self, manager, window: Window) -> None:
         notice = _("SYNTHETIC - not for diagnosis")
         for row in self._volumes:
             for orientation in ORIENTATIONS:
@@ -146,8 +147,10 @@ class CompareLayout(VTKObservationMixin):
                 annotation.setTexts(title, "" if row == "GroundTruth" else notice)
                 self._annotations[name] = annotation
 
-    def _titleDifference(self, window: DisplayWindow) -> None:
-        title = _("Synthetic CT − ground truth, ±{limit:g} HU").format(limit=window.differenceHu)
+    def _titleDifference(self, window: Window) -> None:
+        title = _("Synthetic CT − ground truth\nblue −{limit:g} HU, red +{limit:g} HU").format(
+            limit=differenceLimit(window)
+        )
         for orientation in ORIENTATIONS:
             annotation = self._annotations[viewName("Difference", orientation)]
             annotation.setTexts(title, annotation.texts()["notice"])

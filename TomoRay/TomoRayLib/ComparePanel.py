@@ -7,10 +7,10 @@ from collections.abc import Callable
 from slicer.i18n import tr as _
 
 from TomoRayCore.errors import TomoRayError
+from TomoRayCore.windows import WINDOWS
 from TomoRayLib.CompareLayout import CompareLayout
 from TomoRayLib.ComparePlan import ComparePlan
 from TomoRayLib.DifferenceVolume import addDifferenceVolume
-from TomoRayLib.DisplayWindow import DISPLAY_WINDOWS
 from TomoRayLib.MetricsTable import belongsTo, summaryOf
 
 
@@ -43,8 +43,7 @@ class ComparePanel:
             self._status.showInfo(_("There is no main window to show views in."))
         if self._needsMetrics():
             node = self._node
-            window = DISPLAY_WINDOWS[node.window].metrics
-            plan = ComparePlan(node.syntheticCt, node.groundTruth, window, node.differenceVolume)
+            plan = ComparePlan(node.syntheticCt, node.groundTruth, node.window, self._difference())
             self._startPlan(plan, self._onCompared)
 
     def hide(self) -> None:
@@ -79,7 +78,7 @@ class ComparePanel:
         # Before the work: what is shown modifies nodes, which asks for a refresh again.
         self._shown = self._state()
         shown = self.layout.show(
-            node.syntheticCt, node.groundTruth, self._difference(), DISPLAY_WINDOWS[node.window]
+            node.syntheticCt, node.groundTruth, self._difference(), WINDOWS[node.window]
         )
         self._refreshButton()
         return shown
@@ -103,8 +102,7 @@ class ComparePanel:
         node = self._node
         if node.syntheticCt is None or node.groundTruth is None:
             return False
-        window = DISPLAY_WINDOWS[node.window].metrics
-        return not belongsTo(node.metricsTable, node.syntheticCt, node.groundTruth, window)
+        return not belongsTo(node.metricsTable, node.syntheticCt, node.groundTruth, node.window)
 
     def _onCompared(self, job) -> None:
         self._logic.getParameterNode().metricsTable = job.result.table

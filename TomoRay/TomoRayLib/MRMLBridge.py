@@ -69,7 +69,7 @@ def radiographFromNode(node, view: str, spacingMm: float | None = None) -> Radio
 
     Raises:
         InputError: ``NO_IMAGE``, ``NOT_2D``, ``VIEW_MISMATCH``, ``POSE_MISMATCH``,
-            ``NONLINEAR_TRANSFORM``, or what ``Radiograph`` refuses.
+            ``GEOMETRY_CONTRADICTION``, ``NONLINEAR_TRANSFORM``, or what ``Radiograph`` refuses.
     """
     pixels = _onlySlice(node)
     acquisition = _acquisitionOf(node)
@@ -200,7 +200,14 @@ def _pixelSpacing(node, spacingMm: float | None) -> tuple[float, float] | None:
 
 
 def _checkPose(node, view: ViewGeometry, shape: tuple[int, int]) -> None:
-    """Refuse a DRR that was moved: its geometry would no longer say where it stands."""
+    """Refuse a DRR that was cropped or moved: its geometry would no longer be true."""
+    if shape != view.size:
+        raise InputError(
+            "GEOMETRY_CONTRADICTION",
+            f"{node.GetName()!r} has {shape[0]} x {shape[1]} pixels, the detector it was made "
+            f"for {view.size[0]} x {view.size[1]}.",
+            "Generate the DRRs again: cropping or resizing one makes its geometry false.",
+        )
     expected = detectorIjkToLps(view, shape)
     actual = lps_to_ras(ijkToWorldRas(node))
     corners = np.array([(i, j, 0, 1) for i in (0, shape[1] - 1) for j in (0, shape[0] - 1)]).T

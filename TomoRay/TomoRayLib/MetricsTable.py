@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import slicer
 import vtk
 
+from TomoRayCore.metrics import DEFINITIONS, LABELS
 from TomoRayLib.SubjectHierarchy import placeBeside
 
-COLUMNS = ("Metric", "Value", "Unit")
+COLUMNS = ("Metric", "Value", "Definition")
+SUMMARY = ("mae_hu", "psnr_db", "ssim")
+"""Rows that the panel shows."""
 
 
 def addMetricsTable(
@@ -19,18 +22,18 @@ def addMetricsTable(
     """Add a table node with one row a metric.
 
     Args:
-        metrics: As the engine's comparison states them: numbers and texts by name.
+        metrics: As the engine's comparison states them.
         syntheticCt: What was compared.
         groundTruth: With what.
         window: Name of the engine's HU window.
     """
     name = slicer.mrmlScene.GenerateUniqueName(f"{syntheticCt.GetName()} metrics")
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
-    columns = [vtk.vtkStringArray() for _name in COLUMNS]
+    columns = [vtk.vtkStringArray() for _title in COLUMNS]
     for column, title in zip(columns, COLUMNS, strict=True):
         column.SetName(title)
-    for metric, value in metrics.items():
-        for column, text in zip(columns, metricRow(metric, value), strict=True):
+    for row in metricRows(metrics):
+        for column, text in zip(columns, row, strict=True):
             column.InsertNextValue(text)
     for column in columns:
         node.AddColumn(column)
@@ -45,6 +48,25 @@ def addMetricsTable(
     return node
 
 
+def metricRows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield label, value and definition of each metric, and how they were computed."""
+    infinite = metrics.get("infinite", ())
+    for name, definition in DEFINITIONS.items():
+        value = metrics.get(name)
+        if value is None:
+            text = "infinite" if name in infinite else "undefined"
+        else:
+            text = f"{value:.4g}"
+        yield LABELS[name], text, definition
+    for view, value in (metrics.get("reprojection_correlation") or {}).items():
+        definition = f"correlation of the synthetic CT's own {view} projection with the input"
+        yield f"Reprojection {view}", f"{value:.4f}", definition
+    low, high = metrics["window_low_hu"], metrics["window_high_hu"]
+    yield "Window", f"{metrics['window']} [{low:g}, {high:g}] HU", "HU window of PSNR and SSIM"
+    share = f"{100 * metrics['evaluated_share']:.1f} %"
+    yield "Evaluated", share, "share of the synthetic CT that the ground truth covers"
+
+
 def belongsTo(node: Any, syntheticCt: Any, groundTruth: Any, window: str | None = None) -> bool:
     """Say whether a table or difference was computed from these two volumes (in this window)."""
     return (
@@ -55,22 +77,12 @@ def belongsTo(node: Any, syntheticCt: Any, groundTruth: Any, window: str | None 
     )
 
 
-def metricRow(name: str, value: Any) -> tuple[str, str, str]:
-    """Return name, value and unit of one metric as texts; the unit comes from the name's end."""
-    stem, _underscore, ending = name.rpartition("_")
-    unit = {"hu": "HU", "db": "dB", "mm": "mm"}.get(ending, "")
-    title = (stem if unit else name).replace("_", " ")
-    if isinstance(value, float):
-        return title, f"{value:.4g}", unit
-    if isinstance(value, list | tuple):
-        return title, " to ".join(f"{item:g}" for item in value), unit
-    return title, str(value), unit
-
-
 def summaryOf(table: Any) -> str:
-    """Return a metrics table as one line: the first numbers with their units."""
-    parts = []
-    for row in range(table.GetNumberOfRows()):
-        name, value, unit = (table.GetCellText(row, column) for column in range(len(COLUMNS)))
-        parts.append(f"{name} {value} {unit}".strip())
-    return " · ".join(parts)
+    """Return a metrics table as one line: the main numbers, and their window."""
+    texts = {
+        table.GetCellText(row, 0): table.GetCellText(row, 1)
+        for row in range(table.GetNumberOfRows())
+    }
+    parts = [f"{LABELS[name]} {texts.get(LABELS[name], '')}" for name in SUMMARY]
+    parts += [f"{name} {text}" for name, text in texts.items() if name.startswith("Reprojection")]
+    return " · ".join(parts) + f" · window {table.GetAttribute('TomoRay.Window')}"

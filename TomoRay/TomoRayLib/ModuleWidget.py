@@ -18,7 +18,7 @@ from TomoRayLib.ComparePanel import ComparePanel
 from TomoRayLib.DrrOptions import DrrOptions
 from TomoRayLib.DrrPlan import DrrPlan
 from TomoRayLib.JobState import JobState
-from TomoRayLib.JobView import JobView
+from TomoRayLib.JobView import JobView, durationText
 from TomoRayLib.ModelSelector import ModelSelector
 from TomoRayLib.PythonDependencies import ensurePackages
 from TomoRayLib.RadiographPreview import RadiographPreview
@@ -280,7 +280,9 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._jobView.render(job)
         self._refreshButtons()
         if job.state is JobState.DONE:
-            text = _("{title}: done.").format(title=job.plan.title)
+            text = _("{title}: done in {time}.").format(
+                title=job.plan.title, time=durationText(job.seconds)
+            )
             self.status.showWarnings(text, job.warnings)
             self._onDone(job)
         elif job.state is JobState.FAILED:

@@ -6,7 +6,7 @@ from slicer import vtkMRMLScalarVolumeNode, vtkMRMLTableNode
 from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper
 
 from TomoRayCore.geometry import PRESETS
-from TomoRayLib.DisplayWindow import DISPLAY_WINDOWS
+from TomoRayCore.windows import WINDOWS
 
 DEVICES = ["auto", "cpu", "cuda"]
 DEFAULT_PRESET = "cranial-biplanar"
@@ -49,7 +49,7 @@ class ParameterNode:
     device: Annotated[str, Choice(DEVICES), Default("auto")]
     syntheticCt: vtkMRMLScalarVolumeNode
     groundTruth: vtkMRMLScalarVolumeNode
-    window: Annotated[str, Choice(list(DISPLAY_WINDOWS)), Default("full")]
+    window: Annotated[str, Choice(list(WINDOWS)), Default("full")]
     showDifference: bool = True
     differenceVolume: vtkMRMLScalarVolumeNode
     metricsTable: vtkMRMLTableNode

@@ -29,6 +29,4 @@ def loadRadiograph(
     """
     path = Path(path)
     radiograph = read_radiograph(path, view, spacing_mm=spacingMm or None, invert=invert)
-    node = MRMLBridge.nodeFromRadiograph(radiograph, f"{path.stem} {radiograph.view}")
-    node.SetAttribute("TomoRay.SourceFile", path.name)
-    return node
+    return MRMLBridge.nodeFromRadiograph(radiograph, f"{path.stem} {radiograph.view}")

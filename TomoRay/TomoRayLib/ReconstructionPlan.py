@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +104,16 @@ class ReconstructionPlan(Plan):
             source, ap, lat = self.ap, self.ap, self.lat
         result = resultOf(results, "reconstruct")
         volume = read_volume(folder / result["outputs"]["sct"])
-        node = MRMLBridge.nodeFromVolume(volume, f"{source.GetName()} {NAME_SUFFIX}")
+        node = MRMLBridge.nodeFromVolume(volume, f"{self._caseName()} {NAME_SUFFIX}")
         inputs = {"AP": ap, "LAT": lat, "CT": self.ct if self.startsFromCt else None}
         stampSynthetic(node, result["data"]["provenance"], inputs)
         placeBeside(node, source)
         return ReconstructionResult(node, ap, lat, self.groundTruth)
+
+    def _caseName(self) -> str:
+        """Return what the result is named after: the CT, where one is behind the images."""
+        made = self.ct if self.startsFromCt else self.ap.GetNodeReference("TomoRay.CT")
+        return (made or self.ap).GetName()
 
     def _refuseSameNode(self) -> None:
         if self.ap is self.lat:
@@ -126,6 +131,13 @@ class ReconstructionPlan(Plan):
             f"The radiographs were computed from {made.GetName()!r}, "
             f"not from the chosen CT {self.ct.GetName()!r}."
         ]
+
+
+def _spacingToSpell(radiographs: Iterable[Radiograph]) -> float | None:
+    """Return a spacing of exactly 1 mm, which in a file counts as unknown, or None."""
+    measured = [radiograph for radiograph in radiographs if radiograph.acquisition is None]
+    spacings = {radiograph.pixel_spacing_mm for radiograph in measured}
+    return 1.0 if spacings == {(1.0, 1.0)} else None
 
 
 def _requireSpacing(radiograph: Radiograph) -> None:

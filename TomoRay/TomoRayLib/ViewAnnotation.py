@@ -9,15 +9,16 @@ import vtk
 FONT_SIZE = 14
 MARGIN = 0.02
 _POSITIVE, _NEGATIVE = "RAS", "LPI"
+# The letters stand beside the crosshair's lines, the notice above the lowest letter.
 _EDGES = {
-    "left": (MARGIN, 0.5, "Left", "Centered"),
-    "right": (1 - MARGIN, 0.5, "Right", "Centered"),
-    "top": (0.5, 1 - MARGIN, "Centered", "Top"),
-    "bottom": (0.5, MARGIN, "Centered", "Bottom"),
+    "left": (MARGIN, 0.51, "Left", "Bottom"),
+    "right": (1 - MARGIN, 0.51, "Right", "Bottom"),
+    "top": (0.51, 1 - MARGIN, "Left", "Top"),
+    "bottom": (0.51, MARGIN, "Left", "Bottom"),
 }
 _CORNERS = {
     "title": (MARGIN, 1 - MARGIN, "Left", "Top"),
-    "notice": (MARGIN, MARGIN, "Left", "Bottom"),
+    "notice": (MARGIN, 3.5 * MARGIN, "Left", "Bottom"),
 }
 
 
