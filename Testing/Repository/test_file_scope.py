@@ -13,7 +13,8 @@ SLICER_SIDE = tree.under(
 BUNDLED = {"slicer", "qt", "ctk", "vtk", "SimpleITK", "numpy", "scipy"}
 OURS = {"TomoRay", "TomoRayLib", "TomoRayCore"}
 # They register a class or name an object and do no work; `_` is Slicer's translation mark.
-HARMLESS = {"frozenset", "getLogger", "logging.getLogger", "Path", "namedtuple", "TypeVar", "_"}
+HARMLESS = {"frozenset", "getLogger", "logging.getLogger", "namedtuple", "TypeVar", "_"}
+HARMLESS |= {"Path", "Path(__file__).resolve"}
 
 
 def work_at_file_scope(module: ast.Module) -> list[str]:
@@ -30,7 +31,7 @@ def work_at_file_scope(module: ast.Module) -> list[str]:
             continue
         calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
         if isinstance(statement, ast.Assign | ast.AnnAssign) and all(
-            tree.dotted(call.func) in HARMLESS for call in calls
+            ast.unparse(call.func) in HARMLESS for call in calls
         ):
             continue
         found.append(f"{statement.lineno}: {ast.unparse(statement)[:80]}")

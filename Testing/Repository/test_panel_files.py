@@ -70,6 +70,18 @@ def test_widget_names_are_unique_and_the_scene_reaches_the_panel(path):
     assert top.get("class") == "qMRMLWidget"
 
 
+@pytest.mark.parametrize("path", PANELS, ids=tree.name)
+def test_the_user_guide_names_every_control(path):
+    guide = " ".join((tree.ROOT / "docs" / "user-guide.md").read_text(encoding="utf-8").split())
+    labels = [
+        (text.text or "").rstrip(":")
+        for widget in ElementTree.parse(path).getroot().iter("widget")
+        if widget.get("class") in {"QPushButton", "QLabel", "ctkCollapsibleButton"}
+        for text in widget.findall("./property[@name='text']/string")
+    ]
+    assert [label for label in labels if label and "<" not in label and label not in guide] == []
+
+
 def test_a_misspelt_parameter_is_noticed():
     classes = {"Pack": {"size": "int"}, "Node": {"model": "str", "detector": "Pack"}}
     assert exists("model", classes)
