@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,9 @@ SCHEMA = 1
 METADATA_KEY = "tomoray"
 DEFAULT_MODEL = "tomoray-head-64"
 MAX_HEADER_BYTES = 10_000_000
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+"""What safetensors raises for number types that numpy lacks: bfloat16, float8, ..."""
+
 HASHES = ("tensors_sha256", "description_sha256")
 REQUIRED = {
     "schema": int,
@@ -98,7 +103,9 @@ def find_model(name_or_path: str | Path | None = None) -> Path:
         InputError: ``MODEL_NOT_FOUND`` with the names there are.
     """
     wanted = str(name_or_path or DEFAULT_MODEL)
-    as_path = Path(wanted).expanduser()
+    as_path = Path(wanted)
+    with suppress(RuntimeError):  # the home of a user who does not exist
+        as_path = as_path.expanduser()
     if as_path.suffix == ".safetensors" or as_path.parent != Path():
         if as_path.is_file():
             return as_path
@@ -116,8 +123,8 @@ def read_description(path: Path) -> dict[str, Any]:
     """Return a model file's description, checked, without reading its weights.
 
     Raises:
-        InputError: ``MODEL_NOT_SAFETENSORS``, ``MODEL_NOT_TOMORAY``, ``MODEL_DESCRIPTION``,
-            ``MODEL_SCHEMA`` or ``MODEL_HASH``.
+        InputError: ``MODEL_NOT_FOUND``, ``MODEL_NOT_SAFETENSORS``, ``MODEL_NOT_TOMORAY``,
+            ``MODEL_DESCRIPTION``, ``MODEL_SCHEMA`` or ``MODEL_HASH``.
     """
     metadata = _read_header(path).get("__metadata__")
     text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
@@ -129,10 +136,13 @@ def read_description(path: Path) -> dict[str, Any]:
         )
     try:
         description = json.loads(text)
-    except json.JSONDecodeError as error:
+        _check_fields(path, description)
+        intact = _description_sha256(description) == description["description_sha256"]
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, "its description is not JSON", "MODEL_DESCRIPTION") from error
-    _check_fields(path, description)
-    if _description_sha256(description) != description["description_sha256"]:
+    if not intact:
         raise _damaged(path, "its description does not match its checksum", "MODEL_HASH")
     return dict(description)
 
@@ -142,19 +152,21 @@ def read_bundle(name_or_path: str | Path | None = None) -> Bundle:
 
     Raises:
         InputError: As ``find_model`` and ``read_description``; ``MODEL_TRUNCATED`` for a file
-            that ends early, ``MODEL_HASH`` for changed weights.
+            that ends early, ``MODEL_HASH`` for changed weights, ``MODEL_WEIGHTS`` for weights
+            that are no numbers.
     """
     path = find_model(name_or_path)
     description = read_description(path)
     try:
         tensors = safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (safetensors.SafetensorError, OSError, *UNREADABLE) as error:
         raise _damaged(path, f"its weights cannot be read ({error})", "MODEL_TRUNCATED") from error
     if not tensors or tensors_sha256(tensors) != description["tensors_sha256"]:
         raise _damaged(path, "its weights do not match their checksum", "MODEL_HASH")
-    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
-        raise _damaged(path, "some weights are NaN or infinite", "MODEL_HASH")
+    if not all(_is_finite(tensor) for tensor in tensors.values()):
+        raise _damaged(path, "some weights are no finite float32 numbers", "MODEL_WEIGHTS")
     try:
+        _check_tolerance(description["tolerance"])
         return Bundle(
             path=path,
             description=description,
@@ -164,7 +176,7 @@ def read_bundle(name_or_path: str | Path | None = None) -> Bundle:
             output=OutputSpec.from_dict(description["output"]),
             geometry=AcquisitionGeometry.from_dict(description["geometry"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _damaged(path, f"a field is garbled ({error!r})", "MODEL_DESCRIPTION") from error
 
 
@@ -201,12 +213,19 @@ def _description_sha256(description: Mapping[str, Any]) -> str:
 
 def _read_header(path: Path) -> dict[str, Any]:
     """Return the JSON object that a safetensors file begins with."""
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        raw = stream.read(length) if 2 <= length <= MAX_HEADER_BYTES else b""
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            raw = stream.read(length) if 2 <= length <= MAX_HEADER_BYTES else b""
+    except OSError as error:
+        raise InputError(
+            "MODEL_NOT_FOUND",
+            f"The model file {path} cannot be read: {error.strerror}.",
+            "Give the path of a TomoRay model file (.safetensors).",
+        ) from error
     try:
         header = json.loads(raw.decode("utf-8")) if len(raw) == length else None
-    except (UnicodeDecodeError, json.JSONDecodeError):
+    except (ValueError, RecursionError):  # not UTF-8, not JSON, too deep, too many digits
         header = None
     if not isinstance(header, dict):
         raise InputError(
@@ -233,6 +252,20 @@ def _check_fields(path: Path, description: Any) -> None:
                 f"the field {name!r} of its description is missing or no {kind.__name__}",
                 "MODEL_DESCRIPTION",
             )
+
+
+def _check_tolerance(tolerance: Mapping[str, Any]) -> None:
+    low_mm, high_mm = (float(n) for n in tolerance["sad_mm"])
+    if not 0 < low_mm <= high_mm < math.inf or not 0 <= float(tolerance["angle_deg"]) <= 90:
+        raise ValueError(f"tolerance {dict(tolerance)}")
+
+
+def _is_finite(tensor: NDArray[Any]) -> bool:
+    """Say whether all values are numbers that float32 can hold."""
+    if tensor.dtype.kind not in "fiub":
+        return False
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(tensor.astype(np.float32)).all())
 
 
 def _damaged(path: Path, what: str, code: str) -> InputError:

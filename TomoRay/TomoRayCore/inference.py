@@ -19,7 +19,7 @@ from TomoRayCore.bundle import Bundle
 from TomoRayCore.checks import check_radiographs
 from TomoRayCore.devices import pick_device
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import AcquisitionGeometry, ViewGeometry, from_preset
+from TomoRayCore.geometry import AcquisitionGeometry, ViewGeometry
 from TomoRayCore.nets import build
 from TomoRayCore.nets.blocks import channels_last
 from TomoRayCore.network_io import network_images, volume_from_output
@@ -28,7 +28,8 @@ from TomoRayCore.radiograph import Radiograph
 from TomoRayCore.resample import resample
 from TomoRayCore.volume import SYNTHETIC_KEY, Volume, canonical_grid
 
-FRONTAL_FIRST = ("AP", "PA", "LAT")
+FRONTAL = ("AP", "PA")
+FRONTAL_FIRST = (*FRONTAL, "LAT")
 NOT_FOR_DIAGNOSIS = "SYNTHETIC CT computed by a network from radiographs - not for diagnosis"
 
 
@@ -77,6 +78,7 @@ def reconstruct(
     progress("checking", 0.0, "Checking images, geometry and model")
     warnings = check_radiographs(radiographs)
     ordered = sorted(radiographs, key=lambda radiograph: FRONTAL_FIRST.index(radiograph.view))
+    _check_views(ordered, bundle)
     geometry, geometry_warnings = _geometry_for(ordered, geometry, bundle)
     warnings += geometry_warnings
     where = pick_device(device)
@@ -116,8 +118,10 @@ def load_network(bundle: Bundle) -> nn.Module:
             when the weights are not those of the architecture.
     """
     architecture = bundle.description["architecture"]
-    net = build(str(architecture.get("name")), architecture.get("arguments", {}))
-    expected = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    name, arguments = str(architecture.get("name")), architecture.get("arguments", {})
+    with torch.device("meta"):  # shapes alone: wrong arguments must not fill the memory
+        shapes = build(name, arguments).state_dict()
+    expected = {name: tuple(tensor.shape) for name, tensor in shapes.items()}
     got = {name: tensor.shape for name, tensor in bundle.tensors.items()}
     if expected != got:
         wrong = sorted(set(expected.items()) ^ set(got.items()))[0]
@@ -127,6 +131,7 @@ def load_network(bundle: Bundle) -> nn.Module:
             f"the first difference is {wrong[0]!r} {wrong[1]}.",
             "Get the file again, or correct its architecture's arguments.",
         )
+    net = build(name, arguments)
     net.load_state_dict(
         {name: torch.from_numpy(np.array(t, np.float32)) for name, t in bundle.tensors.items()}
     )
@@ -170,6 +175,18 @@ def _image_record(radiograph: Radiograph) -> dict[str, Any]:
     }
 
 
+def _check_views(radiographs: Sequence[Radiograph], bundle: Bundle) -> None:
+    """Refuse a model whose views are others than these; AP and PA count as the same."""
+    given = [radiograph.view for radiograph in radiographs]
+    wanted = bundle.geometry.labels
+    if [view in FRONTAL for view in given] != [label in FRONTAL for label in wanted]:
+        raise InputError(
+            "MODEL_MISMATCH",
+            f"{bundle.name} takes the views {', '.join(wanted)}; got {', '.join(given)}.",
+            "Give the views that the model takes, or pick another model.",
+        )
+
+
 def _geometry_for(
     radiographs: Sequence[Radiograph], geometry: AcquisitionGeometry | None, bundle: Bundle
 ) -> tuple[AcquisitionGeometry, list[str]]:
@@ -211,11 +228,9 @@ def _stated_geometry(radiographs: Sequence[Radiograph]) -> AcquisitionGeometry |
 
 def _assumed_geometry(radiographs: Sequence[Radiograph], bundle: Bundle) -> AcquisitionGeometry:
     """Return the model's own arrangement with each image's size and spacing."""
-    preset = from_preset(
-        bundle.geometry.name, views=[radiograph.view for radiograph in radiographs]
-    )
+    trained = bundle.geometry
     views = []
-    for radiograph, view in zip(radiographs, preset.views, strict=True):
+    for radiograph, view in zip(radiographs, trained.views, strict=True):
         if radiograph.pixel_spacing_mm is None:
             raise InputError(
                 "SPACING_UNKNOWN",
@@ -223,10 +238,29 @@ def _assumed_geometry(radiographs: Sequence[Radiograph], bundle: Bundle) -> Acqu
                 "State it in mm at the detector (--spacing MM, or in the panel), "
                 "or give a geometry file.",
             )
+        if radiograph.view != view.label:
+            view = _from_the_other_side(view, trained.isocentre_lps, radiograph.view)
         views.append(
             replace(view, size=radiograph.shape, pixel_spacing_mm=radiograph.pixel_spacing_mm)
         )
-    return AcquisitionGeometry(preset.name, preset.isocentre_lps, tuple(views))
+    return AcquisitionGeometry(trained.name, trained.isocentre_lps, tuple(views))
+
+
+def _from_the_other_side(
+    view: ViewGeometry, isocentre_lps: tuple[float, float, float], label: str
+) -> ViewGeometry:
+    """Turn AP into PA or back: source and detector change sides, the image is hung the same."""
+
+    def opposite(point: tuple[float, float, float]) -> tuple[float, float, float]:
+        x, y, z = (2 * centre - c for centre, c in zip(isocentre_lps, point, strict=True))
+        return x, y, z
+
+    return replace(
+        view,
+        label=label,
+        source_lps=opposite(view.source_lps),
+        detector_centre_lps=opposite(view.detector_centre_lps),
+    )
 
 
 def _fitted_view(radiograph: Radiograph, geometry: AcquisitionGeometry) -> ViewGeometry:
@@ -278,6 +312,11 @@ def _range_warnings(geometry: AcquisitionGeometry, bundle: Bundle) -> list[str]:
                 f"OUTSIDE_TRAINING: the {view.label} source stands on the other side of the head "
                 f"than in the training of {bundle.name}; near and far parts are magnified "
                 "the other way round."
+            )
+        if view.beam != trained.beam:
+            warnings.append(
+                f"OUTSIDE_TRAINING: the {view.label} beam is {view.beam}; "
+                f"{bundle.name} was trained for {trained.beam} beams."
             )
         sad_mm = view.sad_mm(geometry.isocentre_lps)
         if view.beam == "cone" and not low_mm <= sad_mm <= high_mm:

@@ -20,6 +20,10 @@ from TomoRayCore.geometry import AcquisitionGeometry, ViewGeometry
 from TomoRayCore.volume import Volume, canonical_grid
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
+MAX_SIZE = 512
+"""Pixels or voxels along an edge; more is a damaged description, not a network for heads."""
+
+MAX_FIELD_MM = 2000.0
 TOP = 1.25
 """Largest normalised value: dental metal and burnt-in letters do not squeeze the rest."""
 
@@ -35,6 +39,10 @@ class InputSpec:
 
     size: int = 128
     field_mm: float = 256.0
+
+    def __post_init__(self) -> None:
+        if not (16 <= self.size <= MAX_SIZE and 1 <= self.field_mm <= MAX_FIELD_MM):
+            raise _bad_spec(f"an input of {self.size} pixels and {self.field_mm:g} mm")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, with the normalisation spelt out."""
@@ -68,6 +76,15 @@ class OutputSpec:
     size: int
     spacing_mm: float
     hu_window: tuple[float, float] = (-1000.0, 1500.0)
+
+    def __post_init__(self) -> None:
+        cubes = ((self.network_size, self.network_spacing_mm), (self.size, self.spacing_mm))
+        for size, spacing_mm in cubes:
+            if not (1 <= size <= MAX_SIZE and 0.01 <= spacing_mm <= MAX_FIELD_MM / size):
+                raise _bad_spec(f"a cube of {size} voxels of {spacing_mm:g} mm")
+        low, high = self.hu_window
+        if not -32768 <= low < high <= 32767:
+            raise _bad_spec(f"a window from {low:g} to {high:g} HU")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -136,7 +153,8 @@ def normalised(image: NDArray[np.float32]) -> NDArray[np.float32]:
             f"Nearly every pixel in the field of view has the value {low:g}.",
             "Check that the head lies in the film and around the isocentre.",
         )
-    return np.clip((image - np.float32(low)) / np.float32(high - low), 0, TOP).astype(np.float32)
+    scaled = (image - np.float32(low)) / np.float32(high - low)
+    return np.asarray(np.clip(scaled, 0, TOP), np.float32)
 
 
 def network_images(
@@ -161,8 +179,24 @@ def target_from_hu(volume_hu: NDArray[np.generic], spec: OutputSpec) -> NDArray[
 def volume_from_output(
     output: NDArray[np.float32], spec: OutputSpec, isocentre_lps: tuple[float, float, float]
 ) -> Volume:
-    """Return the network's (S, S, S) output in HU, on its own grid about the isocentre."""
+    """Return the network's (S, S, S) output in HU, on its own grid about the isocentre.
+
+    Raises:
+        InputError: ``MODEL_MISMATCH`` when S is not ``spec.network_size``.
+    """
+    if output.shape != (spec.network_size,) * 3:
+        raise InputError(
+            "MODEL_MISMATCH",
+            f"The network gives {output.shape} voxels, its description says {spec.network_size}^3.",
+            "Get the model file again, or correct its description.",
+        )
     low, high = spec.hu_window
     volume_hu = np.clip(output[::-1], 0, 1) * np.float32(high - low) + np.float32(low)
     grid = canonical_grid(isocentre_lps, spec.network_size, spec.network_spacing_mm)
     return Volume(volume_hu, grid.ijk_to_lps)
+
+
+def _bad_spec(what: str) -> InputError:
+    return InputError(
+        "BAD_SPEC", f"No network for heads has {what}.", "Correct the model's description."
+    )

@@ -33,7 +33,9 @@ def build(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
         )
     try:
         return GENERATORS[name](**dict(arguments or {}))
-    except TypeError as error:
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
         raise InputError(
             "ARCHITECTURE_ARGUMENTS",
             f"The architecture {name!r} does not take these arguments: {error}.",

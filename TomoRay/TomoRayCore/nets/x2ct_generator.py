@@ -76,7 +76,7 @@ class X2CTGenerator(nn.Module):
         if output_size not in (64, 128) or not 0 < width <= 4 or not 0 <= dropout < 1:
             raise InputError(
                 "ARCHITECTURE_ARGUMENTS",
-                f"Got output_size {output_size}, width {width:g}, dropout {dropout:g}.",
+                f"Got output_size {output_size!r}, width {width!r}, dropout {dropout!r}.",
                 "The X2CT generator takes output_size 64 or 128, width in (0, 4], dropout in [0, 1).",
             )
         self.output_size = output_size
