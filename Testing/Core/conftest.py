@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from orientations import DIRECTIONS
 
 from TomoRayCore.coordinates import compose_affine
 from TomoRayCore.volume import Volume
 
 SPACING_IJK_MM = (0.6, 0.9, 1.5)
-
-
-def rotation(axis: tuple[float, float, float], angle_deg: float) -> np.ndarray:
-    """Return the rotation matrix about an axis (Rodrigues)."""
-    x, y, z = np.array(axis, float) / np.linalg.norm(axis)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    angle = np.radians(angle_deg)
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-
-
-DIRECTIONS = {
-    "identity": np.eye(3),
-    "RAS": np.diag([-1.0, -1.0, 1.0]),
-    "mirrored": np.diag([1.0, -1.0, 1.0]),
-    "feet_first": np.diag([1.0, 1.0, -1.0]),
-    "sagittal": np.array([[0, 0, 1], [1, 0, 0], [0, -1, 0]], float),
-    "coronal": np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], float),
-    "oblique": rotation((1, 2, 3), 23.0),
-    "oblique_sagittal": rotation((3, -1, 2), -31.0)
-    @ np.array([[0, 0, 1], [1, 0, 0], [0, -1, 0]], float),
-}
 
 
 def asymmetric_hu(shape: tuple[int, int, int] = (7, 9, 11)) -> np.ndarray:
@@ -51,3 +33,46 @@ def oblique_volume() -> Volume:
     """One oblique, anisotropic, odd-sized volume."""
     affine = compose_affine(DIRECTIONS["oblique"], SPACING_IJK_MM, (-71.25, 33.5, 812.0625))
     return Volume(asymmetric_hu(), affine)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file with a very slim, untrained network: all doors work, the images mean nothing."""
+    import torch
+
+    from TomoRayCore.bundle import write_bundle
+    from TomoRayCore.geometry import from_preset
+    from TomoRayCore.nets import build
+    from TomoRayCore.network_io import InputSpec, OutputSpec
+
+    torch.manual_seed(7)
+    arguments = {"width": 0.0625, "output_size": 64}
+    net = build("x2ct-biplanar", arguments)
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    description = {
+        "name": "tiny",
+        "summary": "Untrained, for tests",
+        "architecture": {"name": "x2ct-biplanar", "arguments": arguments},
+        "input": InputSpec().to_dict(),
+        "output": OutputSpec(64, 4.0, 64, 4.0).to_dict(),
+        "geometry": from_preset().to_dict(),
+        "tolerance": {"sad_mm": [700, 2000], "angle_deg": 10, "views": ["AP", "PA", "LAT"]},
+        "training": {"data": "none"},
+        "intended_use": "tests",
+        "known_failures": ["everything"],
+        "metrics": {"held_out": {"mae_hu": 1.5}, "mean_head": {"mae_hu": 1.0}},
+        "seed": 7,
+    }
+    write_bundle(path, description, {name: t.numpy() for name, t in net.state_dict().items()})
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A coarse head phantom as a NRRD file."""
+    from TomoRayCore.io.volume_io import write_volume
+    from TomoRayCore.phantom import make_phantom
+
+    path = tmp_path_factory.mktemp("phantom") / "head.nrrd"
+    write_volume(make_phantom(seed=3, size=64, spacing_mm=4.0).ct, path)
+    return path
