@@ -65,6 +65,19 @@ def test_every_documented_command_and_option_exists(capsys):
     assert wrong == []
 
 
+def test_every_option_named_in_the_text_exists(capsys):
+    commands = sorted({command for _, command, _ in documented_commands() if command})
+    helps = " ".join(help_of(command, capsys) for command in commands)
+    known = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", helps)) | {"--help", "--version"}
+    wrong = [
+        f"{tree.name(page)}: {option}"
+        for page in PAGES
+        for option in re.findall(r"`(--[a-z][\w-]*)`", page.read_text(encoding="utf-8"))
+        if option not in known
+    ]
+    assert wrong == []
+
+
 def test_every_command_is_documented(capsys):
     commands = re.findall(r"^    ([a-z]+)\s", help_of(None, capsys), flags=re.MULTILINE)
     assert {"demo", "drr", "reconstruct", "compare", "batch", "models", "doctor"} <= set(commands)
