@@ -8,7 +8,7 @@ says otherwise, on the window that the result names, in the voxels that both vol
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -301,7 +301,8 @@ def _ssim_map(first: Values, second: Values, **options: Any) -> Values:
     """Return scikit-image's SSIM at every voxel, data range 1."""
     from skimage.metrics import structural_similarity
 
-    _, similarity = structural_similarity(first, second, data_range=1.0, full=True, **options)
+    measure: Callable[..., Any] = structural_similarity
+    _, similarity = measure(first, second, data_range=1.0, full=True, **options)
     return np.asarray(similarity, np.float32)
 
 
