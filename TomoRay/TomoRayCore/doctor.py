@@ -63,26 +63,22 @@ def examine() -> dict[str, Any]:
 def as_text(facts: Mapping[str, Any]) -> str:
     """Return the facts as lines to paste."""
     lines = [
-        f"TomoRay     {facts['tomoray']}",
-        f"Python      {facts['python']}",
-        f"System      {facts['system']}",
-        f"CPU         {facts['processor_threads']} threads, "
-        f"OMP_NUM_THREADS {facts['threads_wanted']}",
-        f"Memory      {facts['memory_gib'] or '?'} GiB",
+        ("TomoRay", facts["tomoray"]),
+        ("Python", facts["python"]),
+        ("System", facts["system"]),
+        ("CPU", f"{facts['processor_threads']} threads, OMP_NUM_THREADS {facts['threads_wanted']}"),
+        ("Memory", f"{facts['memory_gib'] or '?'} GiB"),
     ]
+    lines += [("Disk", f"{gib} GiB free, {where}") for where, gib in facts["free_disk_gib"].items()]
+    lines += [(name, version or "MISSING") for name, version in facts["packages"].items()]
+    lines.append(("GPU", facts["gpu"]))
     lines += [
-        f"Disk        {gib} GiB free, {where}" for where, gib in facts["free_disk_gib"].items()
-    ]
-    lines += [f"{name:<12}{version or 'MISSING'}" for name, version in facts["packages"].items()]
-    lines.append(f"GPU         {facts['gpu']}")
-    lines += [
-        f"Model       {model['file']}, {model['mib']} MiB, {model['state']}"
+        ("Model", f"{model['file']}, {model['mib']} MiB, {model['state']}")
         for model in facts["models"]
-    ] or ["Model       none"]
-    lines.append(f"Display     {facts['display']}")
-    lines.append(f"Slicer      {facts['slicer']}")
-    lines += [f"PROBLEM     {problem}" for problem in facts["problems"]] or ["All is well."]
-    return "\n".join(lines)
+    ] or [("Model", "none")]
+    lines += [("Display", facts["display"]), ("Slicer", facts["slicer"])]
+    lines += [("PROBLEM", problem) for problem in facts["problems"]] or [("All is well.", "")]
+    return "\n".join(f"{name:<14}{value}".rstrip() for name, value in lines)
 
 
 def _version(package: str, module: str) -> str | None:

@@ -1,0 +1,317 @@
+"""From files to files: the one implementation behind CLI, worker, batch and the Slicer module.
+
+Each function reads its inputs, checks them, computes, and writes its outputs as a set that appears
+whole or not at all. Results are plain types: ``outputs`` maps a name to a path, ``warnings`` lists
+what the user should know, the rest says what was done. torch is imported by ``reconstruct_files``
+alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from TomoRayCore.checks import check_head_ct, check_radiographs
+from TomoRayCore.comparison import compare_files
+from TomoRayCore.drr import project
+from TomoRayCore.errors import InputError, SetupError
+from TomoRayCore.geometry import from_preset
+from TomoRayCore.head import locate_head
+from TomoRayCore.io.radiograph_io import read_radiograph, write_drr, write_drr_picture
+from TomoRayCore.io.volume_io import read_volume, write_volume
+from TomoRayCore.outputs import refuse_overwriting, staged, texts, to_json
+from TomoRayCore.progress import Progress, Report, Step
+from TomoRayCore.provenance import (
+    describe_inputs,
+    provenance_path,
+    read_geometry,
+    views_in_order,
+)
+from TomoRayCore.volume import Volume
+
+if TYPE_CHECKING:
+    from TomoRayCore.bundle import Bundle
+
+Result = dict[str, Any]
+
+__all__ = [
+    "as_report",
+    "case_files",
+    "compare_files",
+    "drr_files",
+    "load_model",
+    "phantom_file",
+    "reconstruct_files",
+]
+
+DEMO_SEED = 2024
+"""Of the demo's phantom; the default model has not seen it."""
+
+
+def drr_files(
+    ct: Path,
+    out_dir: Path,
+    *,
+    preset: str = "cranial-biplanar",
+    size: int = 128,
+    views: Sequence[str] = ("AP", "LAT"),
+    sad_mm: float | None = None,
+    sdd_mm: float | None = None,
+    isocentre: str | Sequence[float] | None = None,
+    report: Report | None = None,
+) -> Result:
+    """Project a CT and write each view as ``ap.nrrd``, ``ap.png``, ..., and ``geometry.json``.
+
+    Args:
+        ct: Volume file, DICOM file or folder.
+        out_dir: Folder of the outputs; created when missing.
+        preset: A key of ``geometry.PRESETS``.
+        size: Detector pixels along each edge.
+        views: Out of ``AP``, ``PA``, ``LAT``.
+        sad_mm: Source to isocentre, instead of the preset's.
+        sdd_mm: Source to detector, instead of the preset's.
+        isocentre: ``head`` (also None: located in the CT), ``centre`` of the volume, or LPS mm.
+        report: Receives the progress.
+
+    Returns:
+        ``outputs`` (``AP``, ``AP_picture``, ..., ``geometry``), ``isocentre_lps``, ``preset``,
+        ``warnings`` and ``seconds``.
+    """
+    started = time.monotonic()
+    progress = Progress(report)
+    # Built once before any reading, so that a wrong preset or view is refused at once.
+    labels = from_preset(preset, size=size, views=views, sad_mm=sad_mm, sdd_mm=sdd_mm).labels
+    names = [f"{label.lower()}{suffix}" for label in labels for suffix in (".nrrd", ".png")]
+    refuse_overwriting([out_dir / name for name in [*names, "geometry.json"]], [ct])
+
+    progress("reading", 0.0, f"Reading {ct.name}")
+    volume = read_volume(ct)
+    progress("checking", 0.3, "Looking for the head")
+    warnings = check_head_ct(volume)
+    centre_lps = _isocentre(volume, isocentre)
+    geometry = from_preset(
+        preset, isocentre_lps=centre_lps, size=size, views=views, sad_mm=sad_mm, sdd_mm=sdd_mm
+    )
+    images = project(volume, geometry, progress=progress.part(0.4, 0.9))
+    progress("writing", 0.9, f"Writing {len(images)} views")
+    outputs: dict[str, Path] = {}
+    with staged(out_dir) as stage:
+        for label, pixels in zip(geometry.labels, images, strict=True):
+            write_drr(stage / f"{label.lower()}.nrrd", pixels, geometry, label)
+            write_drr_picture(stage / f"{label.lower()}.png", pixels, geometry, label)
+            outputs[label] = out_dir / f"{label.lower()}.nrrd"
+            outputs[f"{label}_picture"] = out_dir / f"{label.lower()}.png"
+        (stage / "geometry.json").write_text(geometry.to_json() + "\n", encoding="utf-8")
+        outputs["geometry"] = out_dir / "geometry.json"
+    progress("done", 1.0, f"{len(images)} views written")
+    return {
+        "outputs": texts(outputs),
+        "preset": preset,
+        "isocentre_lps": list(geometry.isocentre_lps),
+        "warnings": warnings,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def reconstruct_files(
+    radiographs: Mapping[str, Path],
+    out: Path,
+    *,
+    model: str | Path | Bundle | None = None,
+    device: str = "auto",
+    geometry: Path | None = None,
+    spacing_mm: float | None = None,
+    invert: bool = False,
+    report: Report | None = None,
+) -> Result:
+    """Compute the synthetic CT of radiographs; write it and its provenance beside it.
+
+    Args:
+        radiographs: File by view (``AP``, ``PA``, ``LAT``).
+        out: ``.nrrd``, ``.nii``, ``.nii.gz`` or ``.mha``; the provenance gets the suffix ``.json``.
+        model: Model name, model file, a bundle read before, or None for the default model.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        geometry: A ``geometry.json``, where the radiographs do not carry their own.
+        spacing_mm: Detector pixel spacing, where the files do not state it.
+        invert: Swap black and white of files whose polarity is not stated.
+        report: Receives the progress.
+
+    Returns:
+        ``outputs`` (``sct``, ``provenance``), the provenance itself, ``warnings``, ``seconds``.
+    """
+    started = time.monotonic()
+    progress = Progress(report)
+    provenance_out = provenance_path(out)
+    sources = views_in_order(radiographs)
+    inputs = [*sources.values()] + ([geometry] if geometry else [])
+    refuse_overwriting([out, provenance_out], inputs)
+
+    progress("reading", 0.0, "Reading the radiographs")
+    images = [
+        read_radiograph(path, view, spacing_mm=spacing_mm, invert=invert)
+        for view, path in sources.items()
+    ]
+    acquisition = None if geometry is None else read_geometry(geometry)
+    warnings = check_radiographs(images)
+    progress("loading", 0.05, "Loading the model")
+    from TomoRayCore.inference import reconstruct
+
+    reconstruction = reconstruct(
+        images,
+        acquisition,
+        load_model(model),
+        device=device,
+        report=as_report(progress.part(0.1, 0.9)),
+    )
+    _extend(warnings, reconstruction.warnings)
+    progress("writing", 0.9, f"Writing {out.name}")
+    provenance: Result = {
+        "schema": 1,
+        "sct": out.name,
+        "inputs": describe_inputs(sources, out, spacing_mm, invert),
+        **reconstruction.provenance,
+        "warnings": warnings,
+    }
+    with staged(out.parent) as stage:
+        write_volume(reconstruction.sct, stage / out.name)
+        (stage / provenance_out.name).write_text(to_json(provenance), encoding="utf-8")
+    progress("done", 1.0, f"{out.name} written")
+    return {
+        "outputs": texts({"sct": out, "provenance": provenance_out}),
+        "provenance": provenance,
+        "warnings": warnings,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def case_files(
+    out_dir: Path,
+    *,
+    ct: Path | None = None,
+    radiographs: Mapping[str, Path] | None = None,
+    geometry: Path | None = None,
+    spacing_mm: float | None = None,
+    model: str | Path | Bundle | None = None,
+    device: str = "auto",
+    window: str = "full",
+    report: Report | None = None,
+) -> Result:
+    """Do all that can be done with one case: DRRs, ``sct.nrrd``, metrics and picture.
+
+    Args:
+        out_dir: Folder of all outputs.
+        ct: Projected when there are no radiographs; ground truth in any case.
+        radiographs: File by view; empty or None to use DRRs of the CT.
+        geometry: As in ``reconstruct_files``.
+        spacing_mm: As in ``reconstruct_files``.
+        model: As in ``reconstruct_files``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        window: HU window of the comparison.
+        report: Receives the progress.
+
+    Returns:
+        ``outputs`` and ``warnings`` of all steps, ``provenance``, ``metrics`` where there is a
+        ground truth, ``seconds``.
+    """
+    started = time.monotonic()
+    progress = Progress(report)
+    outputs: dict[str, str] = {}
+    warnings: list[str] = []
+    if not radiographs:
+        if ct is None:
+            raise InputError(
+                "NO_INPUT", "Neither a CT nor radiographs were given.", "Give one of the two."
+            )
+        drrs = drr_files(ct, out_dir, report=as_report(progress.part(0.0, 0.3)))
+        radiographs = {view: Path(drrs["outputs"][view]) for view in ("AP", "LAT")}
+        _gather(drrs, outputs, warnings)
+    sct = out_dir / "sct.nrrd"
+    result = reconstruct_files(
+        radiographs,
+        sct,
+        model=model,
+        device=device,
+        geometry=geometry,
+        spacing_mm=spacing_mm,
+        report=as_report(progress.part(0.3, 0.8)),
+    )
+    _gather(result, outputs, warnings)
+    if ct is not None:
+        compared = compare_files(
+            sct, ct, out_dir, window=window, report=as_report(progress.part(0.8, 1.0))
+        )
+        _gather(compared, outputs, warnings)
+        result["metrics"] = compared["metrics"]
+    progress("done", 1.0, "All outputs written")
+    return {
+        **result,
+        "outputs": outputs,
+        "warnings": warnings,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def phantom_file(out: Path, *, report: Report | None = None) -> Path:
+    """Make the demo's head phantom and write its CT."""
+    from TomoRayCore.phantom import make_phantom
+
+    progress = Progress(report)
+    progress("phantom", 0.0, "Making a head phantom")
+    phantom = make_phantom(seed=DEMO_SEED)
+    progress("writing", 0.9, f"Writing {out.name}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_volume(phantom.ct, out)
+    return out
+
+
+def load_model(model: str | Path | Bundle | None) -> Bundle:
+    """Return a checked model by name, file or None for the default one; a bundle as it is.
+
+    Raises:
+        InputError: The file is missing, damaged or no model.
+        SetupError: ``DEFAULT_MODEL_MISSING``: this installation came without it.
+    """
+    from TomoRayCore.bundle import DEFAULT_MODEL, model_folder, read_bundle
+
+    if model is None and not (model_folder() / f"{DEFAULT_MODEL}.safetensors").is_file():
+        raise SetupError(
+            "DEFAULT_MODEL_MISSING",
+            f"The default model {DEFAULT_MODEL} did not come with this installation.",
+            "Install TomoRay again, or name a model file (--model FILE).",
+        )
+    return read_bundle(model) if model is None or isinstance(model, str | Path) else model
+
+
+def as_report(progress: Progress) -> Report:
+    """Let a progress receive the steps of a function that wants a ``Report``."""
+
+    def report(step: Step) -> None:
+        progress(step.stage, step.fraction, step.message)
+
+    return report
+
+
+def _isocentre(volume: Volume, wish: str | Sequence[float] | None) -> tuple[float, float, float]:
+    if wish == "centre":
+        return volume.grid.centre_lps
+    if wish is None or wish == "head":
+        return locate_head(volume).isocentre_lps  # check_head_ct warns when none is found
+    if isinstance(wish, str) or len(wish) != 3:
+        raise InputError(
+            "BAD_ISOCENTRE",
+            f"{wish!r} is not an isocentre.",
+            "Use head, centre, or three numbers in LPS mm.",
+        )
+    x, y, z = (float(c) for c in wish)
+    return x, y, z
+
+
+def _extend(warnings: list[str], more: Sequence[str]) -> None:
+    warnings.extend(text for text in more if text not in warnings)
+
+
+def _gather(result: Result, outputs: dict[str, str], warnings: list[str]) -> None:
+    outputs.update(result["outputs"])
+    _extend(warnings, result["warnings"])
