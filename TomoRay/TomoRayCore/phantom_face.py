@@ -169,8 +169,8 @@ def paint_airway(canvas: Canvas, shape: Shape) -> None:
     canvas.fill(at, septum, 260.0, COMPACT)
     for side in SIDES:
         for centre, radii in (
-            ((8.0, -50.0, -41.0 + drop), (3.3, 21.0, 5.0)),
-            ((6.5, -47.0, -28.0), (2.6, 17.0, 4.5)),
+            ((10.0, -50.0, -41.0 + drop), (4.2, 21.0, 5.0)),
+            ((8.6, -47.0, -28.0), (3.4, 17.0, 4.5)),
         ):
             turbinate = ellipsoid(at, mirrored(centre, side), radii)
             canvas.fill(at, turbinate, HU["mucosa"], LABELS["muscle"])
