@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import runpy
@@ -17,9 +18,11 @@ from PIL import Image
 
 import TomoRayCore
 from TomoRayCore.__main__ import main
+from TomoRayCore.cli.console import Console
 from TomoRayCore.io.volume_io import read_volume, write_volume
 from TomoRayCore.jobs import Task
 from TomoRayCore.pipeline import drr_files
+from TomoRayCore.progress import Step
 from TomoRayCore.volume import Volume
 from TomoRayCore.worker import run_task
 
@@ -132,6 +135,23 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(tmp_path, tiny_ct, t
     assert "\r" not in err
     assert "reading" in err
     assert str(tmp_path / "geometry.json") in out
+
+
+def test_progress_is_one_line_that_fits_the_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "60")
+    terminal = Terminal()
+    console = Console(quiet=False, as_json=False, stderr=terminal)
+    console.progress(Step("network", 0.5, 130.0, "Running the network " * 9))
+    console.warn("mind the gap")
+    shown = terminal.getvalue()
+    bar, _, rest = shown.removeprefix("\r").partition("\r")
+    assert len(bar) == 59
+    assert "50% 2 min 10 s left" in bar
+    assert rest == " " * 59 + "\rtomoray: warning: mind the gap\n"
 
 
 def test_models_lists_files_with_metrics_and_architectures_with_counts(

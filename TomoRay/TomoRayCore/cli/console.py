@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
@@ -52,7 +53,7 @@ class Console:
         if self._quiet:
             return
         if self._terminal:
-            self._stderr.write("\r" + _bar(step))
+            self._stderr.write("\r" + _bar(step, _line_width()))
             self._stderr.flush()
             self._moving = True
         elif step.stage != self._stage:
@@ -62,7 +63,7 @@ class Console:
     def end_progress(self) -> None:
         """Clear the moving line."""
         if self._moving:
-            self._stderr.write("\r" + " " * LINE_WIDTH + "\r")
+            self._stderr.write("\r" + " " * _line_width() + "\r")
             self._stderr.flush()
             self._moving = False
 
@@ -133,11 +134,16 @@ def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
-def _bar(step: Step) -> str:
+def _line_width() -> int:
+    """Return what fits in one line: a longer one would leave its remains on the terminal."""
+    return min(LINE_WIDTH, shutil.get_terminal_size().columns) - 1
+
+
+def _bar(step: Step, width: int) -> str:
     filled = round(step.fraction * BAR_WIDTH)
     eta = "" if step.eta_s is None or step.fraction >= 1 else f" {_duration(step.eta_s)} left"
     line = f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {step.fraction:4.0%}{eta}  {step.message}"
-    return line[: LINE_WIDTH - 1].ljust(LINE_WIDTH - 1)
+    return line[:width].ljust(width)
 
 
 def _duration(seconds: float) -> str:
