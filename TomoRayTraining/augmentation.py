@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
@@ -66,13 +68,13 @@ def scanned_slices(volume: Volume) -> NDArray[np.bool_]:
 
 
 def _resampled(
-    array: NDArray[np.generic],
+    array: NDArray[Any],
     volume: Volume,
     grid: Grid,
     transform: sitk.Transform,
     interpolator: int,
     outside: float,
-) -> NDArray[np.generic]:
+) -> NDArray[Any]:
     image = sitk.Resample(
         to_sitk(array, volume.ijk_to_lps),
         grid.shape[::-1],

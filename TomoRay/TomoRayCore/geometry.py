@@ -100,11 +100,8 @@ class ViewGeometry:
         down = (np.arange(rows) - (rows - 1) / 2) * self.pixel_spacing_mm[0]
         along = (np.arange(columns) - (columns - 1) / 2) * self.pixel_spacing_mm[1]
         centre = np.array(self.detector_centre_lps)
-        return (
-            centre
-            + down[:, None, None] * np.array(self.v)
-            + along[None, :, None] * np.array(self.u)
-        )
+        offsets = down[:, None, None] * np.array(self.v) + along[None, :, None] * np.array(self.u)
+        return np.asarray(centre + offsets)
 
     def project_points(self, points_lps: ArrayLike) -> NDArray[np.float64]:
         """Return (row, column) of where points in space fall, shape (..., 2), pixel units."""

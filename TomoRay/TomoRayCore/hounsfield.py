@@ -19,7 +19,8 @@ def mu_per_mm_from_hu(
     """Return ``mu_water * (1 + HU/1000)`` in 1/mm, clipped at 0 (air and below), as float32."""
     mu = np.asarray(volume_hu, np.float32) * np.float32(mu_water_per_mm / 1000)
     mu += np.float32(mu_water_per_mm)
-    return np.maximum(mu, 0, out=mu)
+    np.maximum(mu, 0, out=mu)
+    return mu
 
 
 def hu_from_mu_per_mm(

@@ -19,6 +19,9 @@ from TomoRayCore.coordinates import (
 )
 from TomoRayCore.errors import InputError
 
+HU = NDArray[np.int16] | NDArray[np.float32]
+"""How a volume stores its values."""
+
 AIR_HU = -1000.0
 """What lies outside a volume."""
 
@@ -114,7 +117,7 @@ class Volume:
             ``SHEARED_GEOMETRY``.
     """
 
-    array_hu: NDArray[np.int16] | NDArray[np.float32]
+    array_hu: HU
     ijk_to_lps: Affine
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -145,7 +148,7 @@ class Volume:
         return self.metadata.get(SYNTHETIC_KEY, "").lower() in {"true", "yes", "1"}
 
 
-def _checked_hu(values: ArrayLike) -> NDArray[np.int16] | NDArray[np.float32]:
+def _checked_hu(values: ArrayLike) -> HU:
     array = np.asarray(values)
     if array.ndim != 3 or 0 in array.shape or array.dtype.kind not in "iufb":
         raise InputError(
@@ -168,6 +171,10 @@ def _checked_hu(values: ArrayLike) -> NDArray[np.int16] | NDArray[np.float32]:
             "Apply the rescale slope and intercept, or pick the right image.",
         )
     whole = array.dtype.kind in "iub" and low >= -32768 and high <= 32767
-    checked = np.array(array, dtype=np.int16 if whole else np.float32, order="C")
+    checked: HU = (
+        np.array(array, dtype=np.int16, order="C")
+        if whole
+        else np.array(array, dtype=np.float32, order="C")
+    )
     checked.setflags(write=False)
     return checked

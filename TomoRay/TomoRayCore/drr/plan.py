@@ -103,7 +103,7 @@ def _index_axes(grid: Grid, view: ViewGeometry) -> tuple[int, int, int] | None:
 
 
 def _centred(count: int) -> NDArray[np.float64]:
-    return np.arange(count) - (count - 1) / 2
+    return np.asarray(np.arange(count) - (count - 1) / 2, np.float64)
 
 
 def _obliquity(view: ViewGeometry) -> NDArray[np.float64]:

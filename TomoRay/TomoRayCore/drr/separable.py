@@ -15,7 +15,6 @@ from TomoRayCore.progress import Progress
 from TomoRayCore.resample import resample
 from TomoRayCore.volume import Grid, Volume
 
-
 FINEST_PER_PIXEL = 0.25
 """An interpolated volume need not be finer than this share of a pixel: it would only cost time."""
 
@@ -94,7 +93,7 @@ def _interpolated(
     lower = np.minimum(clipped.astype(np.intp), size)
     weight = (clipped - lower).astype(np.float32)[:, None]
     below = padded[lower]
-    return below + weight * (padded[lower + 1] - below)
+    return np.asarray(below + weight * (padded[lower + 1] - below))
 
 
 def _nonzero_box(stack: NDArray[np.float32]) -> tuple[slice, slice, slice] | None:
