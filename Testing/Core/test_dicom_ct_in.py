@@ -273,6 +273,14 @@ def test_signed_values_and_garbage_above_the_stored_bits_are_handled(tmp_path: P
     assert is_right(read_ct_series(series(tmp_path, slices)), hu)
 
 
+def test_zeros_after_the_pixels_are_padding_and_other_bytes_are_not(tmp_path: Path) -> None:
+    slices = ct_slices()
+    slices[3].PixelData += bytes(64)
+    assert is_right(read_ct_series(series(tmp_path, slices)))
+    slices[3].PixelData += b"\1\1"
+    assert refusal(save_series(slices, tmp_path / "b")) == "UNREADABLE_SLICE"
+
+
 def test_monochrome1_changes_the_display_and_not_the_hu(tmp_path: Path) -> None:
     slices = ct_slices(PhotometricInterpretation="MONOCHROME1")
     assert is_right(read_ct_series(series(tmp_path, slices)))

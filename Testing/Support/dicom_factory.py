@@ -99,7 +99,7 @@ def save_series(slices: list[Dataset], folder: Path) -> Path:
     """Write slices under names that sort unlike their places."""
     folder.mkdir(exist_ok=True, parents=True)
     for n, data in enumerate(slices):
-        save(data, folder / f"{(n * 7) % 101:03d}.dcm")
+        save(data, folder / f"{(n * 7) % 997:03d}.dcm")
     return folder
 
 

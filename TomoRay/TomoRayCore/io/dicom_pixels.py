@@ -16,13 +16,14 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    RLELossless,
     SecondaryCaptureImageStorage,
     generate_uid,
 )
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.io.dicom_dataset import meta, quiet, text, value, whole
-from TomoRayCore.io.guard import MAX_PIXELS, bad_header, too_large, truncated
+from TomoRayCore.io.guard import MAX_PIXELS, MAX_VOXELS, bad_header, too_large, truncated
 from TomoRayCore.io.guard import unreadable_as_input_error as guarded
 
 NATIVE_SYNTAXES = {
@@ -31,6 +32,9 @@ NATIVE_SYNTAXES = {
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
 }
+
+MAX_COMPRESSION = 500
+"""No codec packs a radiograph or a slice of a patient more than some tens of times."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,8 @@ def layout_of(dataset: Dataset, path: Path) -> PixelLayout:
         raise bad_header(
             path, f"{rows} x {columns} pixels of {stored} in {allocated} bits cannot be decoded"
         )
-    if rows * columns > MAX_PIXELS or layout.frames < 1:
+    pixels = rows * columns
+    if pixels > MAX_PIXELS or not 1 <= layout.frames <= MAX_VOXELS // pixels:
         raise too_large(path, f"{layout.frames} frame(s) of {rows} x {columns} pixels")
     return layout
 
@@ -112,6 +117,9 @@ def stored_values(dataset: Dataset, path: Path, frame: int = 0) -> NDArray[Any]:
     syntax = meta(dataset, "TransferSyntaxUID") or ImplicitVRLittleEndian
     if syntax in NATIVE_SYNTAXES:
         raw = _native(data, layout, path, frame, big=syntax == ExplicitVRBigEndian)
+    elif len(data) * MAX_COMPRESSION < layout.frame_bytes * layout.frames:
+        # Decoders would fill gigabytes from a damaged header's few bytes.
+        raise truncated(path, layout.frame_bytes * layout.frames // MAX_COMPRESSION, len(data))
     else:
         raw = _decoded(dataset, path, layout, frame)
     return layout.meaningful(raw)
@@ -130,10 +138,9 @@ def padding_range(dataset: Dataset, layout: PixelLayout) -> tuple[int, int] | No
 
 def _native(data: bytes, layout: PixelLayout, path: Path, frame: int, *, big: bool) -> NDArray[Any]:
     expected = layout.frame_bytes * layout.frames
-    row_bytes = layout.columns * layout.bits_allocated // 8
     if len(data) < expected:
         raise truncated(path, expected, len(data))
-    if len(data) >= expected + max(row_bytes, 2):
+    if any(data[expected:]):  # zeros at the end are padding that some writers leave
         raise InputError(
             "SIZE_MISMATCH",
             f"{path.name} holds {len(data)} bytes of pixels, its header declares {expected}.",
@@ -150,6 +157,8 @@ def _decoded(dataset: Dataset, path: Path, layout: PixelLayout, frame: int) -> N
         try:
             decoded = pixel_array(dataset, index=frame)
         except (RuntimeError, NotImplementedError, AttributeError, ValueError):
+            if dataset.file_meta.TransferSyntaxUID == RLELossless:
+                raise  # no codec was lacking
             # pydicom alone knows few codecs; ITK brings the others (JPEG lossless, JPEG-LS, ...).
             decoded = _decoded_by_itk(dataset, layout, frame)
     if decoded.shape != (layout.rows, layout.columns):
