@@ -4,11 +4,73 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "TomoRay" / "TomoRay.py"
 HERE = Path(__file__).resolve().parent
+
+
+ISOCENTRE_LPS = np.array([14.0, -9.0, 33.0])
+BEAD_LPS = ISOCENTRE_LPS + np.array([22.0, -35.0, 27.0])
+BEAD_RADIUS_MM = 7.0
+BEAD_HU = 30000
+
+
+def rotation(degrees_xyz):
+    """Return the rotation about x, then y, then z."""
+    matrix = np.eye(3)
+    for axis, degrees in enumerate(degrees_xyz):
+        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        turn = np.eye(3)
+        i, j = [k for k in range(3) if k != axis]
+        turn[i, i] = turn[j, j] = c
+        turn[i, j], turn[j, i] = -s, s
+        matrix = turn @ matrix
+    return matrix
+
+
+def head_with_bead(direction, spacing=(3.0, 3.5, 4.0)):
+    """Return a bony shell around soft tissue with one metal bead, on a grid in any direction."""
+    from TomoRayCore.coordinates import compose_affine
+    from TomoRayCore.volume import Volume
+
+    size_ijk = np.ceil(220.0 / np.array(spacing)).astype(int)
+    middle = (size_ijk - 1) / 2 * spacing
+    affine = compose_affine(direction, spacing, ISOCENTRE_LPS - direction @ middle)
+    indices = np.stack(np.meshgrid(*[np.arange(n) for n in size_ijk], indexing="ij"), axis=-1)
+    world = indices @ affine[:3, :3].T + affine[:3, 3]
+    radius = np.linalg.norm((world - ISOCENTRE_LPS) / (72.0, 88.0, 80.0), axis=-1)
+    array = np.full(radius.shape, -1000, np.int16)
+    array[radius < 1.0] = 40
+    array[(radius < 0.95) & (radius > 0.85)] = 900
+    array[np.linalg.norm(world - BEAD_LPS, axis=-1) < BEAD_RADIUS_MM] = BEAD_HU
+    return Volume(array.transpose(2, 1, 0), affine)
+
+
+@pytest.fixture
+def head_volume():
+    """Return a small head-like CT on an upright grid."""
+    return head_with_bead(np.eye(3))
+
+
+@pytest.fixture
+def tilted_head_volume():
+    """Return the same head on a grid that is tilted about all three axes."""
+    return head_with_bead(rotation((17.0, -11.0, 29.0)))
+
+
+@pytest.fixture
+def bead_lps():
+    """Return where the head's metal bead is in the world."""
+    return BEAD_LPS
+
+
+@pytest.fixture
+def fake_worker():
+    """Return a function from a mode to the command of the fake worker."""
+    return lambda mode: [sys.executable, str(HERE / "fake_worker.py"), mode]
 
 
 def pytest_collection_modifyitems(items):

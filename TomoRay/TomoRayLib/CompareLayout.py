@@ -14,11 +14,12 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from TomoRayCore.windows import Window
-from TomoRayLib.DifferenceColors import differenceColorNode
+from TomoRayLib.DifferenceColors import differenceColorNode, showDifferenceLegend
 from TomoRayLib.DisplayWindows import differenceLimit
 from TomoRayLib.ViewAnnotation import ViewAnnotation
 
-LAYOUT_TWO_ROWS, LAYOUT_THREE_ROWS = 7461, 7462
+FIRST_LAYOUT = 7460
+"""Layout numbers above 100 are free; this one has one row, the next two, the next three."""
 VIEW_GROUP = 74
 ORIENTATIONS = {"Axial": "#F34A33", "Coronal": "#6EB04B", "Sagittal": "#EDD54C"}
 ROWS = ("SyntheticCt", "GroundTruth", "Difference")
@@ -45,7 +46,7 @@ class CompareLayout(VTKObservationMixin):
     def isShown(self) -> bool:
         """Whether the compare views are on the screen."""
         manager = slicer.app.layoutManager()
-        return manager is not None and manager.layout in (LAYOUT_TWO_ROWS, LAYOUT_THREE_ROWS)
+        return manager is not None and manager.layout in _layouts()
 
     @property
     def annotations(self) -> dict[str, ViewAnnotation]:
@@ -53,12 +54,12 @@ class CompareLayout(VTKObservationMixin):
         return dict(self._annotations)
 
     def show(self, syntheticCt, groundTruth, difference, window: Window) -> bool:
-        """Show the volumes; without ``difference`` there is no third row.
+        """Show the volumes; what is None has no row.
 
         Args:
             syntheticCt: Volume node of the first row.
-            groundTruth: Volume node of the second row, or None (the row stays empty).
-            difference: Volume node of the third row, or None.
+            groundTruth: Volume node of the second row, or None.
+            difference: Volume node of the third row, or None; needs a ground truth.
             window: Grey window of the first two rows, colour range of the third.
 
         Returns:
@@ -70,13 +71,10 @@ class CompareLayout(VTKObservationMixin):
         self._release()
         if not self.isShown:
             self._previousLayout = manager.layout
+        volumes = zip(ROWS, (syntheticCt, groundTruth, difference), strict=True)
+        self._volumes = {row: volume for row, volume in volumes if volume is not None}
         _registerLayouts(manager.layoutLogic().GetLayoutNode())
-        manager.setLayout(LAYOUT_THREE_ROWS if difference is not None else LAYOUT_TWO_ROWS)
-        self._volumes = {
-            row: volume
-            for row, volume in zip(ROWS, (syntheticCt, groundTruth, difference), strict=True)
-            if volume is not None
-        }
+        manager.setLayout(FIRST_LAYOUT + len(self._volumes) - 1)
         self._fillViews(manager)
         self._annotate(manager, window)
         self._showCrosshair(syntheticCt)
@@ -103,35 +101,35 @@ class CompareLayout(VTKObservationMixin):
             display.SetInterpolate(True)
             _setWindow(display, 2 * differenceLimit(window), 0.0)
             self._titleDifference(window)
+            showDifferenceLegend(self._volumes["Difference"], viewName("Difference", "Sagittal"))
 
     def _fillViews(self, manager) -> None:
-        rowsShown = ROWS if "Difference" in self._volumes else ROWS[:2]
-        for row in rowsShown:
-            volume = self._volumes.get(row)
+        for row, volume in self._volumes.items():
             for orientation in ORIENTATIONS:
                 widget = manager.sliceWidget(viewName(row, orientation))
                 composite = widget.mrmlSliceCompositeNode()
                 # Linked only once all are filled: a linked view would pass its volume on.
                 composite.SetLinkedControl(False)
-                composite.SetBackgroundVolumeID(volume.GetID() if volume is not None else None)
+                composite.SetBackgroundVolumeID(volume.GetID())
                 composite.SetForegroundVolumeID(None)
                 composite.SetLabelVolumeID(None)
                 widget.mrmlSliceNode().SetOrientation(orientation)
         for orientation in ORIENTATIONS:
-            self._alignColumn(manager, orientation, rowsShown)
-        for row in rowsShown:
+            self._alignColumn(manager, orientation)
+        for row in self._volumes:
             for orientation in ORIENTATIONS:
                 composite = manager.sliceWidget(viewName(row, orientation)).mrmlSliceCompositeNode()
                 composite.SetLinkedControl(True)
                 composite.SetHotLinkedControl(True)
 
-    def _alignColumn(self, manager, orientation: str, rows: tuple[str, ...]) -> None:
+    def _alignColumn(self, manager, orientation: str) -> None:
         """Fit the first row to its volume and give the rows below the same field of view."""
-        first = manager.sliceWidget(viewName(rows[0], orientation))
+        top, *below = self._volumes
+        first = manager.sliceWidget(viewName(top, orientation))
         first.sliceLogic().FitSliceToBackground()
         source = first.mrmlSliceNode()
-        _centreOn(source, self._volumes[rows[0]])
-        for row in rows[1:]:
+        _centreOn(source, self._volumes[top])
+        for row in below:
             target = manager.sliceWidget(viewName(row, orientation)).mrmlSliceNode()
             target.GetSliceToRAS().DeepCopy(source.GetSliceToRAS())
             _copyFieldOfView(source, target)
@@ -148,9 +146,7 @@ class CompareLayout(VTKObservationMixin):
                 self._annotations[name] = annotation
 
     def _titleDifference(self, window: Window) -> None:
-        title = _("Synthetic CT − ground truth\nblue −{limit:g} HU, red +{limit:g} HU").format(
-            limit=differenceLimit(window)
-        )
+        title = _("sCT − truth\n±{limit:g} HU").format(limit=differenceLimit(window))
         for orientation in ORIENTATIONS:
             annotation = self._annotations[viewName("Difference", orientation)]
             annotation.setTexts(title, annotation.texts()["notice"])
@@ -199,8 +195,13 @@ class CompareLayout(VTKObservationMixin):
         self._previousCrosshair = None
 
 
+def _layouts() -> dict[int, tuple[str, ...]]:
+    """Return the rows of each layout, by layout number."""
+    return {FIRST_LAYOUT + count: ROWS[: count + 1] for count in range(len(ROWS))}
+
+
 def _registerLayouts(layoutNode) -> None:
-    for number, rows in ((LAYOUT_TWO_ROWS, ROWS[:2]), (LAYOUT_THREE_ROWS, ROWS)):
+    for number, rows in _layouts().items():
         if layoutNode.IsLayoutDescription(number):
             layoutNode.SetLayoutDescription(number, _layoutXml(rows))
         else:

@@ -83,6 +83,6 @@ def summaryOf(table: Any) -> str:
         table.GetCellText(row, 0): table.GetCellText(row, 1)
         for row in range(table.GetNumberOfRows())
     }
-    parts = [f"{LABELS[name]} {texts.get(LABELS[name], '')}" for name in SUMMARY]
-    parts += [f"{name} {text}" for name, text in texts.items() if name.startswith("Reprojection")]
-    return " · ".join(parts) + f" · window {table.GetAttribute('TomoRay.Window')}"
+    parts = [f"{LABELS[name]}: {texts.get(LABELS[name], '')}" for name in SUMMARY]
+    parts += [f"{name}: {text}" for name, text in texts.items() if name.startswith("Reprojection")]
+    return " · ".join(parts) + f" · window: {table.GetAttribute('TomoRay.Window')}"

@@ -44,6 +44,7 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = self.job = self.status = self.comparePanel = None
         self._parameterNode = None
         self._guiTag = None
+        self._onDone = self._nextStep = None
 
     # Life of the panel
 
@@ -220,7 +221,8 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onGenerate(self) -> None:
         """Compute the DRRs of the chosen CT."""
         node = self._parameterNode
-        self.startPlan(DrrPlan(node.ctVolume, self._drrOptions()), self._onDrrs)
+        plan = DrrPlan(node.ctVolume, self._drrOptions())
+        self.startPlan(plan, self._onDrrs, _("Press Apply to compute a synthetic CT from them."))
 
     def _drrOptions(self) -> DrrOptions:
         node = self._parameterNode
@@ -249,7 +251,7 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             spacingMm=node.pixelSpacingMm,
             options=self._drrOptions(),
         )
-        self.startPlan(plan, self._onReconstruction)
+        self.startPlan(plan, self._onReconstruction, _("Press Show comparison to look at it."))
 
     def _onReconstruction(self, job) -> None:
         node = self.logic.getParameterNode()
@@ -260,11 +262,11 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     # Jobs
 
-    def startPlan(self, plan, onDone) -> None:
+    def startPlan(self, plan, onDone, nextStep: str = "") -> None:
         """Run a plan as the panel's job; ``onDone`` gets the job when it has succeeded."""
         if self.job is not None and self.job.isRunning:
             return
-        self._onDone = onDone
+        self._onDone, self._nextStep = onDone, nextStep
         if self._attempt(lambda: self._ensurePackages(plan)) is None:
             return
         self.status.showInfo(_("{title} is running.").format(title=plan.title))
@@ -283,7 +285,7 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             text = _("{title}: done in {time}.").format(
                 title=job.plan.title, time=durationText(job.seconds)
             )
-            self.status.showWarnings(text, job.warnings)
+            self.status.showWarnings(f"{text} {self._nextStep}".strip(), job.warnings)
             self._onDone(job)
         elif job.state is JobState.FAILED:
             self.status.showError(job.error)
@@ -314,7 +316,8 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if node.ctVolume is not None
             else _("Choose a CT volume under Inputs first.")
         )
-        ui.showButton.enabled = node.syntheticCt is not None and not running
+        canShow = node.syntheticCt is not None and not running
+        ui.showButton.enabled = canShow or self.comparePanel.layout.isShown
 
     def _missingForApply(self) -> str:
         node = self._parameterNode

@@ -91,10 +91,9 @@ class ReconstructionPlan(Plan):
         if self.startsFromCt:
             files = {view: f"{DRR_FOLDER}/{view.lower()}.nrrd" for view in ("AP", "LAT")}
             return [self.options.task(CT_FILE, DRR_FOLDER), {**task, "radiographs": files}]
-        files = {
-            radiograph.view: radiographFile(radiograph) for radiograph in self._radiographs.values()
-        }
-        return [{**task, "radiographs": files}]
+        radiographs = self._radiographs.values()
+        files = {radiograph.view: radiographFile(radiograph) for radiograph in radiographs}
+        return [{**task, "radiographs": files, "spacing_mm": _spacingToSpell(radiographs)}]
 
     def importResults(self, folder: Path, results: list[dict[str, Any]]) -> ReconstructionResult:
         if self.startsFromCt:

@@ -1,0 +1,163 @@
+"""What Slicer asks of every module: metadata, panel without window, reload, samples, headless."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+HEADLESS_SCRIPT = """
+import sys
+import numpy as np
+import slicer
+
+widget = slicer.modules.tomoray.widgetRepresentation()
+widget.enter()
+heavy = sorted({"torch", "skimage"} & set(sys.modules))
+assert not heavy, f"the panel imported {heavy}"
+assert slicer.app.layoutManager() is None
+
+from TomoRay import TomoRayLogic
+from TomoRayCore.io.volume_io import read_volume
+from TomoRayLib import MRMLBridge
+
+ct = MRMLBridge.nodeFromVolume(read_volume(sys.argv[1]), "head")
+logic = TomoRayLogic()
+ap, lat = logic.generateDrrs(ct)
+sct = logic.reconstruct(ap, lat, model=sys.argv[2], device="cpu")
+np.save(sys.argv[3], slicer.util.arrayFromVolume(sct))
+assert "torch" not in sys.modules, "torch belongs to the worker"
+parameters = widget.self()._parameterNode
+parameters.syntheticCt, parameters.groundTruth = sct, ct
+widget.self().ui.showButton.click()
+slicer.util.exit(5)
+"""
+
+
+@pytest.fixture
+def reloadable():
+    """Put the module's packages back as they were, for the tests that come after."""
+    packages = ("TomoRay", "TomoRayLib", "TomoRayCore")
+    before = {n: m for n, m in sys.modules.items() if n.partition(".")[0] in packages}
+    yield
+    for name in [n for n in sys.modules if n.partition(".")[0] in packages]:
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+def test_module_describes_itself(module):
+    assert module.title == "TomoRay"
+    assert module.categories == ["Tomographic Reconstruction"]
+    assert module.contributors == ["TomoRay developers"]
+    assert "not for diagnosis" in module.helpText
+    assert module.acknowledgementText
+    assert not module.icon.isNull()
+
+
+def test_panel_survives_another_scene_and_back(slicer, module):
+    widget = module.widgetRepresentation()
+    other = slicer.vtkMRMLScene()
+    widget.setMRMLScene(other)
+    widget.setMRMLScene(slicer.mrmlScene)
+    widget.self().cleanup()
+
+
+def test_panel_can_be_built_twice(module):
+    for _attempt in range(2):
+        module.createNewWidgetRepresentation().self().cleanup()
+
+
+def test_module_file_only_defines(slicer, module):
+    import ast
+
+    for path in [ROOT / "TomoRay/TomoRay.py", *(ROOT / "TomoRay/TomoRayLib").glob("*.py")]:
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+            call = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
+            loop = isinstance(statement, ast.For | ast.While | ast.With | ast.Try | ast.If)
+            assert not call, f"{path.name}:{statement.lineno} calls something at file scope"
+            assert not loop, f"{path.name}:{statement.lineno} does something at file scope"
+
+
+def test_self_test_passes(slicer, module):
+    slicer.selfTests["TomoRay"]()
+
+
+def test_samples_are_registered_at_startup_and_need_no_network(slicer, module):
+    import SampleData
+
+    import slicer_harness
+
+    slicer_harness.complete_startup()
+    ct = SampleData.downloadSample("TomoRayPhantomCT")
+    assert slicer.util.arrayFromVolume(ct).shape == (128, 128, 128)
+    ap, lat = SampleData.downloadSamples("TomoRayPhantomRadiographs")
+    assert (ap.GetAttribute("TomoRay.View"), lat.GetAttribute("TomoRay.View")) == ("AP", "LAT")
+    for name in ("TomoRayPhantomCT", "TomoRayPhantomRadiographs"):
+        thumbnail = SampleData.SampleDataLogic().sourceForSampleName(name).thumbnailFileName
+        assert Path(thumbnail).is_file()
+
+
+def test_reload_reads_everything_again(panel, slicer, reloadable):
+    import TomoRayLib.CompareLayout
+
+    before = TomoRayLib.CompareLayout.CompareLayout
+    panel._parameterNode.sadMm = 912.0
+    panel.onReload()
+    reloaded = slicer.modules.TomoRayWidget
+    assert reloaded is not panel
+    assert type(reloaded.comparePanel.layout) is not before
+    assert reloaded.ui.sadSpinBox.value == 912.0
+    reloaded.ui.sadSpinBox.value = 913.0
+    assert reloaded.logic.getParameterNode().sadMm == 913.0
+    reloaded.cleanup()
+
+
+def test_reload_ends_a_running_job(panel, slicer, head_volume, fake_worker, reloadable):
+    from TomoRayLib import MRMLBridge
+
+    panel.logic.workerCommand = fake_worker("hang")
+    panel._parameterNode.ctVolume = MRMLBridge.nodeFromVolume(head_volume, "head")
+    panel.ui.generateButton.click()
+    job = panel.job
+    panel.onReload()
+    assert not job.isRunning
+    assert job.workerPid is None
+    slicer.modules.TomoRayWidget.cleanup()
+
+
+def test_same_voxels_without_a_main_window(tmp_path, head_volume, logic, tiny_bundle, slicer):
+    """The console's call runs headless, and gives what the windowed application gives."""
+    from TomoRayCore.io.volume_io import write_volume
+    from TomoRayLib import MRMLBridge
+
+    write_volume(head_volume, tmp_path / "head.nrrd")
+    script = tmp_path / "script.py"
+    script.write_text(HEADLESS_SCRIPT, encoding="utf-8")
+    paths = [str(ROOT / "TomoRay"), str(ROOT / "Testing/SlicerHarness")]
+    arguments = [script, tmp_path / "head.nrrd", tiny_bundle, tmp_path / "sct.npy"]
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "slicer_harness",
+            "run",
+            str(ROOT / "TomoRay/TomoRay.py"),
+            "--no-main-window",
+            "--testing",
+            "--python-script",
+            *map(str, arguments),
+        ],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 5, finished.stderr
+    ct = MRMLBridge.nodeFromVolume(head_volume, "head")
+    sct = logic.reconstruct(ct=ct, model=str(tiny_bundle), device="cpu")
+    np.testing.assert_array_equal(np.load(tmp_path / "sct.npy"), slicer.util.arrayFromVolume(sct))
