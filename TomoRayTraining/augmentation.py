@@ -34,7 +34,7 @@ def augmented(
     ).astype(bool)
     if random.random() < config.cut_probability:
         rows = round(random.uniform(0, config.cut_mm) / grid.spacing_ijk_mm[2])
-        kept = grid.shape[0] - rows
+        kept = max(0, grid.shape[0] - rows)
         moved = moved.copy()
         moved[kept:] = int(AIR_HU)
         mask[kept:] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +44,10 @@ def read_cases(path: Path) -> list[Case]:
             patient in two splits.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
+        with path.open(newline="", encoding="utf-8-sig") as stream:  # Excel begins with a mark
             rows = list(csv.DictReader(stream))
-    except OSError as error:
-        raise _bad(f"{path} cannot be read: {error.strerror}.") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _bad(f"{path} cannot be read: {error}.") from error
     cases = []
     for number, row in enumerate(rows, start=2):
         missing = [column for column in COLUMNS if not row.get(column)]
@@ -63,9 +64,11 @@ def read_cases(path: Path) -> list[Case]:
 def write_cases(path: Path, cases: Sequence[Case]) -> None:
     """Write a case table that ``read_cases`` reads back."""
     check_cases(cases)
-    lines = [",".join(COLUMNS)]
-    lines += [f"{c.case},{c.patient},{c.split},{c.kind},{c.ct}" for c in cases]
-    write_text(path, "\n".join(lines) + "\n")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows((c.case, c.patient, c.split, c.kind, c.ct.as_posix()) for c in cases)
+    write_text(path, text.getvalue())
 
 
 def check_cases(cases: Sequence[Case]) -> None:

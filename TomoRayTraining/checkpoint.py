@@ -15,6 +15,8 @@ from TomoRayCore.errors import InputError
 from TomoRayCore.io.atomic import atomic_path
 
 METADATA_KEY = "tomoray_checkpoint"
+DAMAGE = (OSError, KeyError, TypeError, ValueError, RuntimeError)
+"""What comes of reading a file that was cut off, changed or made by somebody else."""
 
 
 def save_checkpoint(
@@ -47,6 +49,11 @@ def load_checkpoint(
         with safetensors.safe_open(path, framework="pt") as stream:
             state = json.loads(stream.metadata()[METADATA_KEY])
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        average = _part(tensors, "ema/")
+        if not isinstance(state, dict) or not {"step", "fingerprint"} <= state.keys():
+            raise ValueError("step or fingerprint is missing")
+        if average.keys() != net.state_dict().keys():
+            raise ValueError("its averaged weights are not those of the network")
         net.load_state_dict(_part(tensors, "net/"))
         if optimiser is not None:
             moments: dict[int, dict[str, Tensor]] = {}
@@ -55,13 +62,13 @@ def load_checkpoint(
                 moments.setdefault(int(number), {})[key] = tensor
             groups = optimiser.state_dict()["param_groups"]
             optimiser.load_state_dict({"state": moments, "param_groups": groups})
-    except (safetensors.SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
+    except (safetensors.SafetensorError, *DAMAGE) as error:
         raise InputError(
             "BAD_CHECKPOINT",
             f"{path} cannot be used: {error}.",
             "Resume with the configuration it was made with, or start afresh in another folder.",
         ) from error
-    return _part(tensors, "ema/"), state
+    return average, state
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

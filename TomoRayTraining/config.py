@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ from typing import Any
 import yaml
 
 from TomoRayCore.errors import InputError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""Of an experiment: it becomes a file's name."""
 
 
 @dataclass(frozen=True)
@@ -137,15 +142,43 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
 
     def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise _bad(f"name must be letters, digits, dots, dashes; got {self.name!r}.")
         low, high = self.data.sad_mm
-        if not 0 < low <= high:
+        if not 0 < low <= high < math.inf:
             raise _bad(f"data.sad_mm must be a rising range of distances; got {low}, {high}.")
-        if self.data.sdd_over_sad <= 1:
-            raise _bad(f"data.sdd_over_sad must be above 1; got {self.data.sdd_over_sad}.")
-        if self.optimisation.steps < 1:
-            raise _bad(f"optimisation.steps must be at least 1; got {self.optimisation.steps}.")
-        if not 0 <= self.optimisation.ema_decay < 1:
-            raise _bad(f"optimisation.ema_decay must be in [0, 1); {self.optimisation.ema_decay}.")
+        for name, value, lowest, highest in self._ranges():
+            if not lowest <= value <= highest:
+                raise _bad(f"{name} must be from {lowest:g} to {highest:g}; got {value}.")
+        for kind, share in self.data.shares.items():
+            if type(share) not in (int, float) or not 0 <= share < math.inf:
+                raise _bad(f"data.shares.{kind} must be a number from 0; got {share!r}.")
+
+    def _ranges(self) -> list[tuple[str, float, float, float]]:
+        """Return name, value, least and greatest of all numbers that are bounded."""
+        data, varied, optimisation = self.data, self.augmentation, self.optimisation
+        return [
+            ("seed", self.seed, 0, 2**63 - 1),
+            ("data.spacing_mm", data.spacing_mm, 0.1, 50),
+            ("data.sdd_over_sad", data.sdd_over_sad, 1.01, 10),
+            ("data.detector_size", data.detector_size, 16, 4096),
+            ("data.workers", data.workers, 0, 256),
+            ("augmentation.rotation_deg", varied.rotation_deg, 0, 180),
+            ("augmentation.translation_mm", varied.translation_mm, 0, 500),
+            ("augmentation.scale", varied.scale, 0, 0.9),
+            ("augmentation.cut_probability", varied.cut_probability, 0, 1),
+            ("augmentation.cut_mm", varied.cut_mm, 0, 250),
+            ("augmentation.noise", varied.noise, 0, 1),
+            ("optimisation.steps", optimisation.steps, 1, 10**9),
+            ("optimisation.learning_rate", optimisation.learning_rate, 0, 10),
+            ("optimisation.warmup_steps", optimisation.warmup_steps, 0, 10**9),
+            ("optimisation.ema_decay", optimisation.ema_decay, 0, 1 - 1e-9),
+            ("optimisation.checkpoint_every", optimisation.checkpoint_every, 1, 10**9),
+            ("optimisation.validate_every", optimisation.validate_every, 1, 10**9),
+            ("loss.mse", self.loss.mse, 0, 1e6),
+            ("loss.l1", self.loss.l1, 0, 1e6),
+            ("loss.projection", self.loss.projection, 0, 1e6),
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, as in the YAML file."""
@@ -165,7 +198,7 @@ def read_config(path: Path) -> Config:
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise _bad(f"{path} cannot be read: {error}") from error
     if not isinstance(data, dict):
         raise _bad(f"{path} holds no mapping.")
@@ -178,7 +211,7 @@ def _build(kind: Any, data: Any, where: str) -> Any:
     fields = {f.name: f for f in dataclasses.fields(kind)}
     if not isinstance(data, dict):
         raise _bad(f"{where or 'The file'} must be a mapping; got {data!r}.")
-    unknown = sorted(set(data) - set(fields))
+    unknown = [key for key in data if key not in fields]
     if unknown:
         raise _bad(f"{where}{unknown[0]} is not a setting; there are {', '.join(fields)}.")
     values = {}
@@ -200,11 +233,13 @@ def _checked(value: Any, default: Any, where: str) -> Any:
     """Give numbers and pairs the type of their default; refuse others."""
     if isinstance(default, tuple) and isinstance(value, list) and len(value) == len(default):
         return tuple(_checked(v, d, where) for v, d in zip(value, default, strict=True))
-    if isinstance(default, float) and isinstance(value, int | float) and value is not True:
+    if isinstance(default, float) and type(value) in (int, float):
         return float(value)
     if isinstance(default, dict) and isinstance(value, dict):
         return value
-    if default is dataclasses.MISSING or type(value) is type(default):
+    if default is dataclasses.MISSING:  # settings without a default are texts
+        default = ""
+    if type(value) is type(default):
         return value
     raise _bad(f"{where} must be like {default!r}; got {value!r}.")
 

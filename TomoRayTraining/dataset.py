@@ -64,6 +64,12 @@ class TrainingExamples(Dataset[dict[str, Tensor]]):
         self._config = config
         self._input_spec, self._output_spec = input_spec, output_spec
         factor = round(output_spec.network_spacing_mm / FINE_SPACING_MM)
+        if factor < 1 or factor * FINE_SPACING_MM != output_spec.network_spacing_mm:
+            raise InputError(
+                "BAD_CONFIG",
+                f"data.spacing_mm is {output_spec.network_spacing_mm:g}.",
+                f"Heads are varied at {FINE_SPACING_MM:g} mm: use a multiple of it.",
+            )
         size = output_spec.network_size * factor
         self._grid = canonical_grid((0.0, 0.0, 0.0), size, FINE_SPACING_MM)
 

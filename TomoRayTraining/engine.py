@@ -24,7 +24,7 @@ from TomoRayTraining.cases import Case
 from TomoRayTraining.checkpoint import load_checkpoint, save_checkpoint
 from TomoRayTraining.config import Config
 from TomoRayTraining.dataset import TrainingExamples
-from TomoRayTraining.recipes import RECIPES
+from TomoRayTraining.recipes import recipe
 
 Validate = Callable[[nn.Module], dict[str, float]]
 MAX_GRADIENT_NORM = 1.0
@@ -33,7 +33,13 @@ BAD_STEPS_TO_STOP = 10
 
 def specs_of(config: Config) -> tuple[InputSpec, OutputSpec]:
     """Return what an experiment's network sees and gives."""
-    size = int(config.model.arguments.get("output_size", 128))
+    size = config.model.arguments.get("output_size", 128)
+    if type(size) is not int:
+        raise InputError(
+            "BAD_CONFIG",
+            f"model.arguments.output_size must be a whole number; got {size!r}.",
+            "Correct the experiment's YAML file.",
+        )
     spacing_mm = config.data.spacing_mm
     output = OutputSpec(size, spacing_mm, round(size * spacing_mm / 2.0), 2.0)
     return InputSpec(size=128, field_mm=size * spacing_mm), output
@@ -63,7 +69,7 @@ class Trainer:
         self._validate = validate
         torch.manual_seed(config.seed)
         self.net = channels_last(build(config.model.architecture, config.model.arguments))
-        self._recipe = RECIPES[config.optimisation.recipe](self.net, config.loss)
+        self._recipe = recipe(config.optimisation.recipe)(self.net, config.loss)
         self._optimiser = torch.optim.Adam(self.net.parameters(), betas=(0.5, 0.99))
         self._examples = TrainingExamples(cases, config, *specs_of(config))
         self.average = {name: t.clone() for name, t in self.net.state_dict().items()}

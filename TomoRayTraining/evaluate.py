@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from TomoRayCore.bundle import Bundle
 from TomoRayCore.drr import project
+from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry, from_preset
 from TomoRayCore.inference import reconstruct
 from TomoRayCore.io.volume_io import read_volume
@@ -71,7 +72,13 @@ def mean_head_prediction(cases: Sequence[Case], spec: OutputSpec) -> Predict:
 def evaluate(
     cases: Sequence[Case], predict: Predict, report: Report | None = None
 ) -> list[dict[str, Any]]:
-    """Return one row of metrics a case, over its scanned slices, in the full window."""
+    """Return one row of metrics a case, over its scanned slices, in the full window.
+
+    Raises:
+        InputError: ``BAD_CASES`` when there are none.
+    """
+    if not cases:
+        raise InputError("BAD_CASES", "There is no case to evaluate.", "Add cases to that split.")
     progress = Progress(report)
     rows = []
     for number, case in enumerate(cases, start=1):
@@ -88,11 +95,18 @@ def evaluate(
 def summary(
     model: Sequence[dict[str, Any]], baseline: Sequence[dict[str, Any]], names: Sequence[str]
 ) -> dict[str, Any]:
-    """Return, for each metric, model and mean head with intervals and their paired difference."""
-    result = {}
+    """Return, for each metric, model and mean head with intervals and their paired difference.
+
+    A patient for whom either has no finite value (a perfect PSNR) is left out of that metric.
+    """
+    result: dict[str, Any] = {}
     for name in names:
-        ours = [float(row[name]) for row in model]
-        theirs = [float(row[name]) for row in baseline]
+        pairs = [(row[name], other[name]) for row, other in zip(model, baseline, strict=True)]
+        pairs = [pair for pair in pairs if None not in pair]
+        if not pairs:
+            result[name] = None
+            continue
+        ours, theirs = ([float(value) for value in column] for column in zip(*pairs, strict=True))
         result[name] = {
             "model": mean_with_interval(ours),
             "mean_head": mean_with_interval(theirs),

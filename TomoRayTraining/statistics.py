@@ -29,10 +29,11 @@ def mean_with_interval(values: Sequence[float], seed: int = 0) -> dict[str, Any]
 def paired_comparison(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
     """Return the mean difference first - second with its interval, and a signed-rank p value.
 
-    Wilcoxon's signed-rank test, two-sided: the same patients under two methods.
+    Wilcoxon's signed-rank test, two-sided: the same patients under two methods. Without any
+    difference, or with one patient, there is nothing to rank, and p is 1.
     """
     from scipy.stats import wilcoxon
 
     difference = np.asarray(first, float) - np.asarray(second, float)
-    test = wilcoxon(difference)
-    return mean_with_interval(difference.tolist()) | {"p_signed_rank": float(test.pvalue)}
+    p_value = float(wilcoxon(difference).pvalue) if np.count_nonzero(difference) > 1 else 1.0
+    return mean_with_interval(difference.tolist()) | {"p_signed_rank": p_value}

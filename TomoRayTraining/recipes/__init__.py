@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+from TomoRayCore.errors import InputError
 from TomoRayTraining.recipes.regression import RegressionRecipe
 
 RECIPES = {"regression": RegressionRecipe}
+
+
+def recipe(name: str) -> type[RegressionRecipe]:
+    """Return the recipe of this name.
+
+    Raises:
+        InputError: ``BAD_CONFIG`` when there is none.
+    """
+    if name not in RECIPES:
+        raise InputError(
+            "BAD_CONFIG",
+            f"There is no recipe {name!r}.",
+            f"optimisation.recipe is one of {', '.join(RECIPES)}.",
+        )
+    return RECIPES[name]
