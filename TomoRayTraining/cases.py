@@ -112,6 +112,8 @@ def cases_of_collection(folder: Path) -> list[Case]:
             kind = "completed" if completed else "cut" if cut[patient] else "whole"
             known: Split = split  # type: ignore[assignment]
             cases.append(Case(f"{patient}-{kind}", patient, known, kind, path.resolve()))
+    if not cases:
+        raise _bad(f"{folder} has no heads_2mm/ID.nii.gz whose ID the manifest puts in a split.")
     return cases
 
 
