@@ -156,6 +156,7 @@ def tiny_bundle(tmp_path_factory):
     return path
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
     """Let the application quit as it would, before the process ends."""
     slicer = sys.modules.get("slicer")

@@ -92,12 +92,13 @@ def test_samples_are_registered_at_startup_and_need_no_network(slicer, module):
     import slicer_harness
 
     slicer_harness.complete_startup()
-    ct = SampleData.downloadSample("TomoRayPhantomCT")
+    samples = SampleData.SampleDataLogic()
+    (ct,) = samples.clickButton("TomoRayPhantomCT")
     assert slicer.util.arrayFromVolume(ct).shape == (128, 128, 128)
-    ap, lat = SampleData.downloadSamples("TomoRayPhantomRadiographs")
+    ap, lat = samples.clickButton("TomoRayPhantomRadiographs")
     assert (ap.GetAttribute("TomoRay.View"), lat.GetAttribute("TomoRay.View")) == ("AP", "LAT")
     for name in ("TomoRayPhantomCT", "TomoRayPhantomRadiographs"):
-        thumbnail = SampleData.SampleDataLogic().sourceForSampleName(name).thumbnailFileName
+        thumbnail = samples.sourceForSampleName(name).thumbnailFileName
         assert Path(thumbnail).is_file()
 
 

@@ -267,8 +267,8 @@ def test_job_goes_on_while_the_user_is_elsewhere(panel, slicer, ct, module):
     module.widgetRepresentation().exit()
     finish(panel, slicer)
     module.widgetRepresentation().enter()
-    assert panel.ui.apSelector.currentNode().GetName() == "head DRR AP"
-    assert panel.ui.latSelector.currentNode().GetName() == "head DRR LAT"
+    assert panel.ui.apSelector.currentNode().GetName() == "AP DRR head"
+    assert panel.ui.latSelector.currentNode().GetName() == "LAT DRR head"
 
 
 def test_log_holds_what_the_worker_said(panel, slicer, ct):

@@ -101,7 +101,7 @@ def test_reconstruction_through_the_panel_from_a_ct_alone(
     assert slicer.util.arrayFromVolume(sct).dtype == np.int16
     assert panel.ui.stageLabel.text.startswith("Done in")
     names = {item.GetName() for item in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")}
-    assert names == {"head", "head DRR AP", "head DRR LAT", "head sCT (SYNTHETIC)"}
+    assert names == {"head", "AP DRR head", "LAT DRR head", "head sCT (SYNTHETIC)"}
     drrs = [sct.GetNodeReference(f"TomoRay.{view}") for view in ("AP", "LAT")]
     again = panel.logic.reconstruct(*drrs, model=str(tiny_bundle))
     np.testing.assert_array_equal(
@@ -190,6 +190,10 @@ def test_scene_keeps_everything(panel, slicer, add_ct, head_volume, tiny_bundle,
     finish(panel, slicer)
     panel.ui.applyButton.click()
     finish(panel, slicer)
+    panel.ui.showButton.click()
+    finish(panel, slicer)
+    panel.ui.showButton.click()
+    metrics = panel.ui.metricsLabel.text
     voxels = slicer.util.arrayFromVolume(node.syntheticCt).copy()
     slicer.util.saveScene(str(tmp_path / "scene.mrb"))
     slicer.mrmlScene.Clear(0)
@@ -200,9 +204,13 @@ def test_scene_keeps_everything(panel, slicer, add_ct, head_volume, tiny_bundle,
     assert (node.sadMm, node.detectorPixels, node.window) == (950.0, 96, "brain")
     assert (panel.ui.sadSpinBox.value, panel.ui.windowComboBox.currentText) == (950.0, "brain")
     assert panel.ui.modelComboBox.currentText == "tiny"
+    assert "MAE" in metrics
+    assert panel.ui.metricsLabel.text == metrics
+    colors = node.differenceVolume.GetDisplayNode().GetColorNode()
+    assert colors.GetName() == "TomoRay difference"
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(node.syntheticCt), voxels)
     assert node.syntheticCt.GetAttribute("TomoRay.Model") == "tiny"
-    assert panel.ui.apSelector.currentNode().GetName() == "head DRR AP"
+    assert panel.ui.apSelector.currentNode().GetName() == "AP DRR head"
     assert node.groundTruth.GetName() == "head"
     from TomoRayLib.ReconstructionPlan import ReconstructionPlan
 

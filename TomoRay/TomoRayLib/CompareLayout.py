@@ -75,6 +75,8 @@ class CompareLayout(VTKObservationMixin):
         self._volumes = {row: volume for row, volume in volumes if volume is not None}
         _registerLayouts(manager.layoutLogic().GetLayoutNode())
         manager.setLayout(FIRST_LAYOUT + len(self._volumes) - 1)
+        # New views have no size before this, and fitting needs it.
+        slicer.app.processEvents()
         self._fillViews(manager)
         self._annotate(manager, window)
         self._showCrosshair(syntheticCt)

@@ -90,7 +90,7 @@ def importDrrs(folder: Path, result: Mapping[str, Any], ctNode: Any) -> dict[str
     nodes = {}
     for view in ("AP", "LAT"):
         radiograph = read_radiograph(folder / result["outputs"][view], view)
-        node = MRMLBridge.nodeFromRadiograph(radiograph, f"{ctNode.GetName()} DRR {view}")
+        node = MRMLBridge.nodeFromRadiograph(radiograph, f"{view} DRR {ctNode.GetName()}")
         node.SetDescription(f"DRR ({view}) computed by TomoRay from {ctNode.GetName()}.")
         node.SetNodeReferenceID("TomoRay.CT", ctNode.GetID())
         placeBeside(node, ctNode)

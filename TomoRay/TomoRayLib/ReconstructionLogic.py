@@ -17,6 +17,7 @@ from TomoRayLib.ParameterNode import ParameterNode
 from TomoRayLib.Plan import Plan
 from TomoRayLib.PythonDependencies import ensurePackages
 from TomoRayLib.ReconstructionPlan import ReconstructionPlan
+from TomoRayLib.SampleData import downloadPhantomCt, downloadPhantomPair
 
 
 class ReconstructionLogic(ScriptedLoadableModuleLogic):
@@ -80,6 +81,15 @@ class ReconstructionLogic(ScriptedLoadableModuleLogic):
     def compare(self, syntheticCt: Any, groundTruth: Any, window: str = "full") -> CompareResult:
         """Compute metrics and difference of two volume nodes; blocks."""
         return self.run(ComparePlan(syntheticCt, groundTruth, window))
+
+    def loadSampleCt(self) -> Any:
+        """Compute the head phantom and return its volume node."""
+        return downloadPhantomCt()
+
+    def loadSampleRadiographs(self) -> tuple[Any, Any]:
+        """Compute the phantom's AP and lateral DRR and return both nodes."""
+        ap, lat = downloadPhantomPair()
+        return ap, lat
 
     def run(self, plan: Plan) -> Any:
         """Run a plan to its end and return its outcome; needs no event loop."""

@@ -21,16 +21,14 @@ def registerSampleData() -> None:
     """Tell the Sample Data module about our data sets."""
     import SampleData
 
-    logic = SampleData.SampleDataLogic
-    if hasattr(logic, "registerCustomSampleDataCategory"):
-        logic.registerCustomSampleDataCategory(category=CATEGORY, title="TomoRay")
     for name, download in ((CT_SAMPLE, downloadPhantomCt), (PAIR_SAMPLE, downloadPhantomPair)):
-        logic.registerCustomSampleDataSource(
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category=CATEGORY,
             sampleName=name,
-            uris=None,
-            fileNames=None,
-            nodeNames=None,
+            # Nothing to download; None instead of empty lists is an error.
+            uris=[],
+            fileNames=[],
+            nodeNames=[],
             customDownloader=download,
             thumbnailFileName=str(ICONS / f"{name}.png"),
         )

@@ -6,7 +6,7 @@ import numpy as np
 import slicer
 import vtk
 
-FONT_SIZE = 14
+FONT_SIZE, NOTICE_FONT_SIZE = 14, 11
 MARGIN = 0.02
 _POSITIVE, _NEGATIVE = "RAS", "LPI"
 # The letters stand beside the crosshair's lines, the notice above the lowest letter.
@@ -30,7 +30,7 @@ class ViewAnnotation:
         self._node = sliceWidget.mrmlSliceNode()
         self._actors = {name: _actor(*place) for name, place in {**_EDGES, **_CORNERS}.items()}
         self._actors["notice"].GetTextProperty().SetColor(1.0, 0.78, 0.25)
-        self._actors["notice"].GetTextProperty().SetFontSize(FONT_SIZE - 2)
+        self._actors["notice"].GetTextProperty().SetFontSize(NOTICE_FONT_SIZE)
         for actor in self._actors.values():
             self._renderer().AddViewProp(actor)
         self._tag = self._node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onSliceModified)

@@ -16,6 +16,8 @@ from pathlib import Path
 import TomoRayCore
 
 IS_WINDOWS = os.name == "nt"
+CAN_LOOK_WITHOUT_REAPING = hasattr(os, "waitid")
+"""False on Windows, and on macOS before Python 3.13."""
 READER_JOIN_S = 1.0
 
 
@@ -49,6 +51,7 @@ class WorkerProcess:
         Raises:
             OSError: If the program cannot be started.
         """
+        self._isClosed = False
         self._lines: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         self._process = subprocess.Popen(
             command,
@@ -81,7 +84,7 @@ class WorkerProcess:
         """Say whether the worker itself has ended, without forgetting its process id."""
         if self._process.returncode is not None:
             return True
-        if IS_WINDOWS:
+        if not CAN_LOOK_WITHOUT_REAPING:
             return self._process.poll() is not None
         # WNOWAIT keeps the dead leader's id reserved, so the group can still be killed safely.
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
@@ -108,12 +111,13 @@ class WorkerProcess:
             _signalGroup(self._process.pid, signal.SIGTERM)
 
     def _killTree(self) -> None:
-        if self._process.returncode is not None:
+        if self._isClosed:
             return
-        if IS_WINDOWS:
-            _taskkill(self._process.pid)
-        else:
+        self._isClosed = True
+        if not IS_WINDOWS:
             _signalGroup(self._process.pid, signal.SIGKILL)
+        elif self._process.returncode is None:
+            _taskkill(self._process.pid)
 
     def _read(self, name: str, stream) -> threading.Thread:
         def copyLines() -> None:
