@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OUT ?= demo-output
 
-# Small tests lose more to threads that wait for each other than they gain.
-export OMP_NUM_THREADS ?= 2
-export MKL_NUM_THREADS ?= $(OMP_NUM_THREADS)
 export PYTHONUNBUFFERED := 1
+# On a busy machine, threads that wait for each other by spinning slow each other down many times.
+export OMP_WAIT_POLICY ?= PASSIVE
+test test-slow: export OMP_NUM_THREADS ?= 1
 
 .PHONY: help setup demo test test-slow lint format bench screenshots wheel clean
 
