@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from torch import Tensor, nn
 
 from TomoRayCore.io.volume_io import write_volume
+from TomoRayCore.nets import GENERATORS
 from TomoRayCore.phantom import make_phantom
 from TomoRayCore.volume import Volume
 from TomoRayTraining.cases import Case, write_cases
-from TomoRayTraining.config import Config, read_config
+from TomoRayTraining.config import Config, ModelConfig, read_config
 
 SPLITS = ("train", "train", "val", "test", "test")
 
@@ -69,3 +73,32 @@ def tiny_yaml(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(tiny_yaml: Path) -> Config:
     return read_config(tiny_yaml)
+
+
+class Toy(nn.Module):
+    """Two images repeated along their rays, two convolutions: a generator that costs nothing."""
+
+    def __init__(self, output_size: int = 64) -> None:
+        super().__init__()
+        self.shrink = nn.AvgPool2d(128 // output_size)
+        self.mix = nn.Conv3d(2, 3, 3, padding=1)
+        self.drop = nn.Dropout(0.2)
+        self.output = nn.Conv3d(3, 1, 1)
+        self.unused = nn.Linear(2, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        frontal, lateral = self.shrink(images).unbind(dim=1)  # (B, S, S) each
+        size = frontal.shape[-1]
+        lifted = [
+            frontal[:, :, None, :].expand(-1, -1, size, -1),
+            lateral[:, :, :, None].expand(-1, -1, -1, size),
+        ]
+        return self.output(self.drop(self.mix(torch.stack(lifted, dim=1)).relu())).abs()
+
+
+@pytest.fixture(scope="session")
+def toy(tiny: Config) -> Iterator[Config]:
+    """The tiny experiment with the toy generator instead of a real one."""
+    GENERATORS["toy"] = Toy
+    yield replace(tiny, name="toy", model=ModelConfig("toy", {"output_size": 64}))
+    del GENERATORS["toy"]
