@@ -33,7 +33,7 @@ def shown(panel, slicer, head_volume):
     assert slicer.app.layoutManager().layout == before
 
 
-def finish(panel, slicer, seconds=60.0):
+def finish(panel, slicer, seconds=180.0):
     """Let the event loop run until the panel's job has ended well."""
     deadline = time.monotonic() + seconds
     while panel.job.isRunning:
@@ -208,6 +208,18 @@ def test_without_ground_truth_the_synthetic_ct_is_shown_alone(shown, slicer):
     assert slicer.app.layoutManager().sliceViewNames() == tuple(
         f"TomoRaySyntheticCt{o}" for o in ORIENTATIONS
     )
+
+
+def test_another_volume_does_not_take_over_the_rows(shown, slicer, head_volume, monkeypatch):
+    from TomoRayLib import MRMLBridge, SampleData
+
+    other = MRMLBridge.nodeFromVolume(head_volume, "other")
+    monkeypatch.setattr(SampleData, "downloadPhantomCt", lambda: other)
+    shown.ui.sampleCtButton.click()
+    assert shown._parameterNode.ctVolume is other
+    for row, name in zip(ROWS[:2], ("sct", "head"), strict=True):
+        background = view(slicer, row, "Axial").sliceLogic().GetBackgroundLayer().GetVolumeNode()
+        assert background.GetName() == name
 
 
 def test_closing_the_scene_leaves_the_compare_layout(shown, slicer):

@@ -40,7 +40,7 @@ def start(ct):
         job.cancel()
 
 
-def poll_until(job, reached, seconds=10.0):
+def poll_until(job, reached, seconds=60.0):
     """Poll until ``reached()``, as the timer does."""
     deadline = time.monotonic() + seconds
     while not reached():

@@ -155,7 +155,7 @@ def test_same_voxels_without_a_main_window(tmp_path, head_volume, logic, tiny_bu
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert finished.returncode == 5, finished.stderr

@@ -31,7 +31,7 @@ def films(panel):
     return nodes
 
 
-def finish(panel, slicer, seconds=60.0):
+def finish(panel, slicer, seconds=180.0):
     """Let the event loop run until the panel's job has ended."""
     deadline = time.monotonic() + seconds
     while panel.job.isRunning:
@@ -249,7 +249,7 @@ def test_apply_becomes_cancel_and_back(panel, slicer, ct, fake_worker):
     panel.ui.generateButton.click()
     assert panel.ui.applyButton.text == "Cancel"
     assert not panel.ui.generateButton.enabled
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while panel.job.stage != "child" and time.monotonic() < deadline:
         slicer.app.processEvents()
         time.sleep(0.01)

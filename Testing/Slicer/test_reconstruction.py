@@ -15,7 +15,7 @@ def add_ct(module):
     return lambda volume, name="head": MRMLBridge.nodeFromVolume(volume, name)
 
 
-def finish(panel, slicer, seconds=120.0):
+def finish(panel, slicer, seconds=240.0):
     """Let the event loop run until the panel's job has ended well."""
     deadline = time.monotonic() + seconds
     while panel.job.isRunning:
@@ -169,7 +169,7 @@ def test_cancel_of_the_real_worker_leaves_nothing(panel, slicer, add_ct, head_vo
     node.ctVolume, node.model = add_ct(head_volume), str(tiny_bundle)
     nodes = slicer.mrmlScene.GetNumberOfNodes()
     panel.ui.applyButton.click()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while panel.job.fraction < 0.05 and time.monotonic() < deadline:
         slicer.app.processEvents()
         time.sleep(0.01)

@@ -112,7 +112,7 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # Parameter node
 
     def initializeParameterNode(self) -> None:
-        """Take the scene's parameters, and choose what can only be meant."""
+        """Bind the panel to the scene's parameters."""
         self.setParameterNode(self.logic.getParameterNode())
 
     def setParameterNode(self, parameterNode) -> None:
@@ -157,7 +157,7 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ct = self._attempt(downloadPhantomCt, wait=True)
         if ct is not None:
             self._parameterNode.ctVolume = ct
-            slicer.util.setSliceViewerLayers(background=ct, fit=True)
+            self._showInSliceViews(ct)
 
     def onSamplePair(self) -> None:
         """Compute the phantom's DRRs and choose them as radiographs."""
@@ -258,7 +258,12 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         node.syntheticCt = job.result.syntheticCt
         if job.result.groundTruth is not None:
             node.groundTruth = job.result.groundTruth
-        slicer.util.setSliceViewerLayers(background=job.result.syntheticCt, fit=True)
+        self._showInSliceViews(job.result.syntheticCt)
+
+    def _showInSliceViews(self, volume) -> None:
+        # It would fill all rows of the compare layout with one volume.
+        if not self.comparePanel.layout.isShown:
+            slicer.util.setSliceViewerLayers(background=volume, fit=True)
 
     # Jobs
 
