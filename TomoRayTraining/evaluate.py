@@ -116,12 +116,13 @@ def summary(
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write per-case results as CSV."""
+    """Write per-case results as CSV; a metric without a finite value is an empty field."""
     import csv
 
     from TomoRayCore.io.atomic import atomic_path
 
-    flat = [{k: v for k, v in row.items() if isinstance(v, str | int | float)} for row in rows]
+    plain = (str, int, float, type(None))
+    flat = [{k: v for k, v in row.items() if isinstance(v, plain)} for row in rows]
     with atomic_path(path) as temporary, temporary.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, fieldnames=list(flat[0]))
         writer.writeheader()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from TomoRayCore.bundle import Bundle, read_bundle, write_bundle
@@ -17,6 +18,8 @@ from TomoRayCore.geometry import from_preset
 from TomoRayTraining.cases import Case
 from TomoRayTraining.config import Config
 from TomoRayTraining.engine import specs_of
+
+HALF_MAX = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,11 @@ class ModelCard:
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
+            texts = [v for k, v in data.items() if k != "known_failures"] + data["known_failures"]
+            if not all(isinstance(text, str) for text in texts):
+                raise TypeError("a field is no text, or known_failures is no list of texts")
             return ModelCard(**(data | {"known_failures": tuple(data["known_failures"])}))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 "BAD_CARD",
                 f"The model card {path} cannot be used: {error}.",
@@ -66,7 +72,11 @@ def export(
     metrics: Mapping[str, Any],
     steps: int,
 ) -> Bundle:
-    """Write the averaged weights in half precision as a model file and read it back, checked."""
+    """Write the averaged weights in half precision as a model file and read it back, checked.
+
+    Raises:
+        InputError: ``MODEL_WEIGHTS`` for a weight that half precision cannot hold.
+    """
     input_spec, output_spec = specs_of(config)
     low_mm, high_mm = config.data.sad_mm
     training = [case for case in cases if case.split == "train"]
@@ -95,6 +105,17 @@ def export(
         "metrics": dict(metrics),
         "seed": config.seed,
     }
-    halves = {name: tensor.numpy().astype(np.float16) for name, tensor in weights.items()}
+    halves = {name: _half(name, tensor) for name, tensor in weights.items()}
     write_bundle(path, description, halves)
     return read_bundle(path)
+
+
+def _half(name: str, tensor: Tensor) -> NDArray[np.float16]:
+    largest = float(tensor.abs().max())
+    if not largest <= HALF_MAX:
+        raise InputError(
+            "MODEL_WEIGHTS",
+            f"A weight of {name} is {largest:g}, which half precision cannot hold.",
+            "Train with a lower learning rate: weights so large mean that the run diverged.",
+        )
+    return tensor.numpy().astype(np.float16)
