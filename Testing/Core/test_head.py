@@ -7,7 +7,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from TomoRayCore.coordinates import compose_affine
-from TomoRayCore.head import CENTRE_BEFORE_MIDDLE_MM, CENTRE_BELOW_TOP_MM, locate_head
+from TomoRayCore.head import (
+    CENTRE_BEFORE_MIDDLE_MM,
+    CENTRE_BELOW_TOP_MM,
+    COARSE_MM,
+    locate_head,
+)
 from TomoRayCore.phantom import Phantom, make_phantom
 from TomoRayCore.resample import resample
 from TomoRayCore.volume import Grid, Volume, canonical_grid
@@ -38,7 +43,7 @@ def test_a_ball_of_bone_is_located_from_its_top_and_middle():
 
 def test_a_moved_head_is_found_as_far_away(head):
     here = locate_head(head.ct)
-    shift = np.array((321.0, -77.0, 1500.0))
+    shift = np.array((322.0, -78.0, 1500.0))  # whole steps of the search grid
     moved = head.ct.ijk_to_lps.copy()
     moved[:3, 3] += shift
     there = locate_head(Volume(head.ct.array_hu, moved))
@@ -100,6 +105,16 @@ def test_loose_bone_beside_the_skull_does_not_move_it():
     assert locate_head(Volume(values, alone.ijk_to_lps)) == locate_head(alone)
 
 
-def test_a_volume_thinner_than_the_search_grid_is_searched_all_the_same():
+def test_a_volume_thinner_than_the_search_grid_is_centred_on_itself():
     values = np.full((1, 100, 100), 500, np.int16)
-    assert locate_head(Volume(values, np.diag([1.0, 1.0, 0.5, 1.0]))).found
+    location = locate_head(Volume(values, np.diag([1.0, 1.0, 0.5, 1.0])))
+    assert not location.found
+    assert location.isocentre_lps == (49.5, 49.5, 0.0)
+
+
+def test_copies_on_other_grids_have_the_same_isocentre(head):
+    expected = locate_head(head.ct).isocentre_lps
+    turn = Rotation.from_rotvec([4.0, -8.0, 12.0], degrees=True).as_matrix()
+    origin = np.array(head.ct.grid.centre_lps) - turn @ np.full(3, 59.5 * 2.7)
+    oblique = resample(head.ct, Grid((120, 120, 120), compose_affine(turn, [2.7] * 3, origin)))
+    assert np.abs(np.subtract(locate_head(oblique).isocentre_lps, expected)).max() <= COARSE_MM

@@ -12,7 +12,10 @@ from TomoRayCore.resample import reorient_to_lps, resample
 from TomoRayCore.volume import Volume, canonical_grid
 
 SKULL_HU = 250.0
-COARSE_MM = 4.0
+COARSE_MM = 2.0
+"""Voxels of the search. They lie at whole multiples of it in the world, so that copies of one
+head on other grids are searched at the same places."""
+
 UPPER_SKULL_MM = 100.0
 """The part below the top of the skull that centres it: the vault, free of jaw and neck."""
 
@@ -71,8 +74,9 @@ def _coarse(volume: Volume) -> Volume:
     upright = reorient_to_lps(volume)
     corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in upright.shape[::-1]])).reshape(3, -1)
     world = upright.ijk_to_lps[:3, :3] @ corners + upright.ijk_to_lps[:3, 3:]
-    low, high = world.min(axis=1), world.max(axis=1)
-    w, h, d = (max(1, int(n)) for n in np.floor((high - low) / COARSE_MM))
+    low = np.floor(world.min(axis=1) / COARSE_MM) * COARSE_MM
+    high = np.ceil(world.max(axis=1) / COARSE_MM) * COARSE_MM
+    w, h, d = (max(1, round(n)) for n in (high - low) / COARSE_MM)
     return resample(upright, canonical_grid((low + high) / 2, (d, h, w), COARSE_MM))
 
 
