@@ -75,7 +75,7 @@ class SeparableProjector:
                 "Give (batch, 1, D, H, W) on the projector's grid.",
             )
         with torch.autocast(mu_per_mm.device.type, enabled=False):
-            projections: Tensor = _Projection.apply(mu_per_mm, self)
+            projections: Tensor = _Projection.apply(mu_per_mm, self)  # type: ignore[no-untyped-call]
         return projections
 
 

@@ -18,6 +18,8 @@ the published parameter count includes them, but are used by no biplanar result.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -91,7 +93,7 @@ class X2CTGenerator(nn.Module):
                 f"Got images of shape {tuple(images.shape)}.",
                 f"Give (batch, 2, {self.input_size}, {self.input_size}): frontal and lateral.",
             )
-        frontal, lateral = self.views
+        frontal, lateral = (cast(_ViewBranch, view) for view in self.views)
         frontal_cube, frontal_maps = frontal.encode(images[:, :1])
         lateral_cube, lateral_maps = lateral.encode(images[:, 1:])
         average = _fused(frontal_cube, lateral_cube)
