@@ -42,8 +42,7 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = self.job = self.status = self.comparePanel = None
-        self._parameterNode = None
-        self._guiTag = None
+        self._panel = self._parameterNode = self._guiTag = None
         self._onDone = self._nextStep = None
 
     # Life of the panel
@@ -51,10 +50,10 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self) -> None:
         """Build the panel; needs no main window, no torch and no network."""
         ScriptedLoadableModuleWidget.setup(self)
-        panel = slicer.util.loadUI(self.resourcePath("UI/TomoRay.ui"))
-        self.layout.addWidget(panel)
-        self.ui = slicer.util.childWidgetVariables(panel)
-        panel.setMRMLScene(slicer.mrmlScene)
+        self._panel = slicer.util.loadUI(self.resourcePath("UI/TomoRay.ui"))
+        self.layout.addWidget(self._panel)
+        self.ui = slicer.util.childWidgetVariables(self._panel)
+        self._panel.setMRMLScene(slicer.mrmlScene)
         self.logic = ReconstructionLogic()
         self.status = StatusLine(self.ui.statusLabel, self.ui.statusIcon)
         self._jobView = JobView(self.ui)
@@ -86,6 +85,9 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.comparePanel.hide()
         self.setParameterNode(None)
         self.removeObservers()
+        if self._panel is not None:
+            # After a reload the old selectors live on, and would follow the scene for nothing.
+            self._panel.setMRMLScene(None)
 
     def onReload(self) -> None:
         """Read all of the module again from disk, not only its first file."""
