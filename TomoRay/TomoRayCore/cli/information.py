@@ -109,7 +109,32 @@ def _model_lines(model: Mapping[str, Any]) -> list[str]:
         f"    intended use: {model['intended_use']}",
     ]
     lines += [f"    limit: {failure}" for failure in model["known_failures"]]
-    return lines + _nested("metrics", model["metrics"], "    ")
+    return lines + _metric_lines(model["metrics"])
+
+
+def _metric_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the held-out table that training writes; another form is shown as it is."""
+    results = metrics.get("results")
+    if not isinstance(results, Mapping):
+        return _nested("metrics", metrics, "    ")
+    columns = ("model", "mean_head", "difference")
+    head = "".join(f"{name.replace('_', ' '):>32}" for name in columns)
+    lines = [
+        f"    held-out {metrics.get('split')} patients: {metrics.get('patients')}; "
+        f"{metrics.get('voxels')}; {metrics.get('input')}",
+        f"    {'mean [95 % interval]':<20}{head}",
+    ]
+    for name, row in results.items():
+        cells = "".join(f"{_interval(row.get(column)):>32}" for column in columns)
+        lines.append(f"    {name:<20}{cells}")
+    return lines
+
+
+def _interval(figures: Any) -> str:
+    try:
+        return f"{figures['mean']:.4g} [{figures['low']:.4g}, {figures['high']:.4g}]"
+    except (KeyError, TypeError, ValueError):
+        return "-"
 
 
 def _nested(name: str, value: Any, indent: str) -> list[str]:
