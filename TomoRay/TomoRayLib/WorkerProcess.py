@@ -16,8 +16,6 @@ from pathlib import Path
 import TomoRayCore
 
 IS_WINDOWS = os.name == "nt"
-CAN_LOOK_WITHOUT_REAPING = hasattr(os, "waitid")
-"""False on Windows, and on macOS before Python 3.13."""
 READER_JOIN_S = 1.0
 
 
@@ -84,7 +82,7 @@ class WorkerProcess:
         """Say whether the worker itself has ended, without forgetting its process id."""
         if self._process.returncode is not None:
             return True
-        if not CAN_LOOK_WITHOUT_REAPING:
+        if not hasattr(os, "waitid"):  # Windows, and macOS before Python 3.13
             return self._process.poll() is not None
         # WNOWAIT keeps the dead leader's id reserved, so the group can still be killed safely.
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
