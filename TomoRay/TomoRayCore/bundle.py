@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 from numpy.typing import NDArray
 
 from TomoRayCore import __version__
@@ -155,6 +153,9 @@ def read_bundle(name_or_path: str | Path | None = None) -> Bundle:
             that ends early, ``MODEL_HASH`` for changed weights, ``MODEL_WEIGHTS`` for weights
             that are no numbers.
     """
+    # Here, since Slicer does not bring it: models can be listed before it is installed.
+    import safetensors.numpy
+
     path = find_model(name_or_path)
     description = read_description(path)
     try:
@@ -184,6 +185,8 @@ def write_bundle(
     path: Path, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
 ) -> None:
     """Write a model file; schema, code version and both checksums are filled in here."""
+    import safetensors.numpy
+
     complete = dict(description)
     complete |= {"schema": SCHEMA, "code_version": __version__}
     complete["tensors_sha256"] = tensors_sha256(tensors)
