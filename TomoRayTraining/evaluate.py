@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from TomoRayCore.bundle import Bundle
 from TomoRayCore.drr import project
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import AcquisitionGeometry, from_preset
+from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.inference import reconstruct
 from TomoRayCore.io.volume_io import read_volume
 from TomoRayCore.metrics import compare
@@ -41,7 +41,7 @@ def model_prediction(bundle: Bundle, device: str = "auto") -> Predict:
     """Return a predictor that reconstructs each case from its own DRRs."""
 
     def predict(_case: Case, ct: Volume) -> Volume:
-        geometry = from_preset(bundle.geometry.name, isocentre_lps=ct.grid.centre_lps)
+        geometry = bundle.geometry.centred_on(ct.grid.centre_lps)
         return reconstruct(drrs_of(ct, geometry), geometry, bundle, device).sct
 
     return predict

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from TomoRayCore.bundle import Bundle, read_bundle, write_bundle
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import from_preset
+from TomoRayCore.presets import from_preset
 from TomoRayTraining.cases import Case
 from TomoRayTraining.config import Config
 from TomoRayTraining.engine import specs_of

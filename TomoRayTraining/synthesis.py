@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from TomoRayCore.drr import project
-from TomoRayCore.geometry import AcquisitionGeometry, from_preset
+from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.network_io import InputSpec, OutputSpec, network_images, target_from_hu
+from TomoRayCore.presets import from_preset
 from TomoRayCore.volume import Volume
 from TomoRayTraining.config import DataConfig
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from TomoRayCore.drr import project
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import from_preset
 from TomoRayCore.inference import run_network
 from TomoRayCore.io.volume_io import read_volume
 from TomoRayCore.network_io import OutputSpec, network_images, volume_from_output
+from TomoRayCore.presets import from_preset
 from TomoRayCore.resample import resample
 from TomoRayCore.volume import Volume, canonical_grid
 from TomoRayTraining.augmentation import scanned_slices

@@ -41,9 +41,9 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from TomoRayCore.bundle import write_bundle
-    from TomoRayCore.geometry import from_preset
     from TomoRayCore.nets import build
     from TomoRayCore.network_io import InputSpec, OutputSpec
+    from TomoRayCore.presets import from_preset
 
     torch.manual_seed(7)
     arguments = {"width": 0.0625, "output_size": 64}

@@ -27,9 +27,9 @@ from TomoRayCore.bundle import (
     write_bundle,
 )
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import from_preset
 from TomoRayCore.inference import load_network, reconstruct
 from TomoRayCore.network_io import InputSpec, OutputSpec
+from TomoRayCore.presets import from_preset
 from TomoRayCore.radiograph import Radiograph
 
 

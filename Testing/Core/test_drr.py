@@ -15,8 +15,9 @@ from TomoRayCore.drr import project, project_mu
 from TomoRayCore.drr.torch_separable import SeparableProjector
 from TomoRayCore.drr.torch_separable import project as project_torch
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import AcquisitionGeometry, from_preset, make_view
+from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.hounsfield import MU_WATER_PER_MM, mu_per_mm_from_hu
+from TomoRayCore.presets import from_preset, make_view
 from TomoRayCore.resample import resample
 from TomoRayCore.volume import Grid, Volume, canonical_grid
 

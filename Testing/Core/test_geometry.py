@@ -13,13 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import (
-    PRESETS,
-    AcquisitionGeometry,
-    ViewGeometry,
-    from_preset,
-    make_view,
-)
+from TomoRayCore.geometry import AcquisitionGeometry, ViewGeometry
+from TomoRayCore.presets import PRESETS, from_preset, make_view
 
 ISOCENTRE = (12.5, -30.25, 801.0)
 VIEWS = ("AP", "LAT", "PA")
@@ -379,3 +374,12 @@ def test_numbers_of_other_types_compare_equal_and_hash_alike():
     )
     assert same == view
     assert hash(same) == hash(view)
+
+
+def test_a_moved_acquisition_sees_a_moved_head_the_same_way():
+    geometry = from_preset(isocentre_lps=(1.0, 2.0, 3.0))
+    moved = geometry.centred_on((-40.0, 7.5, 900.0))
+    shift = np.subtract(moved.isocentre_lps, geometry.isocentre_lps)
+    point = np.array([12.0, -30.0, 44.0])
+    for here, there in zip(geometry.views, moved.views, strict=True):
+        assert np.allclose(here.project_points(point), there.project_points(point + shift))

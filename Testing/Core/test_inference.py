@@ -12,9 +12,10 @@ import pytest
 from TomoRayCore.bundle import Bundle, read_bundle, write_bundle
 from TomoRayCore.drr import project
 from TomoRayCore.errors import Cancelled, InputError, SetupError
-from TomoRayCore.geometry import AcquisitionGeometry, from_preset, make_view
+from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.inference import NOT_FOR_DIAGNOSIS, Reconstruction, reconstruct
 from TomoRayCore.io.volume_io import read_volume
+from TomoRayCore.presets import from_preset, make_view
 from TomoRayCore.progress import Step
 from TomoRayCore.radiograph import Radiograph
 from TomoRayCore.volume import Volume, canonical_grid

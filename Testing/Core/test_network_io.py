@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from TomoRayCore.drr import project
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import AcquisitionGeometry, from_preset
+from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.network_io import (
     TOP,
     InputSpec,
@@ -23,6 +23,7 @@ from TomoRayCore.network_io import (
     volume_from_output,
 )
 from TomoRayCore.phantom import make_phantom
+from TomoRayCore.presets import from_preset
 from TomoRayCore.volume import Volume, canonical_grid
 
 SPEC = InputSpec(size=64, field_mm=256.0)

@@ -11,8 +11,9 @@ import SimpleITK as sitk
 from PIL import Image
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import AcquisitionGeometry, from_preset
+from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.io.radiograph_io import read_radiograph, write_drr, write_drr_picture
+from TomoRayCore.presets import from_preset
 
 
 def grey(dtype: Any = np.uint16, shape: tuple[int, int] = (21, 34)) -> np.ndarray:

@@ -23,12 +23,12 @@ from TomoRayCore import __version__
 from TomoRayCore.bundle import read_bundle
 from TomoRayCore.drr import project
 from TomoRayCore.drr.torch_separable import SeparableProjector
-from TomoRayCore.geometry import from_preset
 from TomoRayCore.inference import load_network, reconstruct, run_network
 from TomoRayCore.io.volume_io import read_volume, write_volume
 from TomoRayCore.metrics import compare
 from TomoRayCore.nets import build
 from TomoRayCore.phantom import make_phantom
+from TomoRayCore.presets import from_preset
 from TomoRayCore.radiograph import Radiograph
 from TomoRayCore.resample import resample
 

@@ -130,9 +130,9 @@ def tiny_bundle(tmp_path_factory):
     """Return a model file with a slim, untrained network: everything runs, the result is noise."""
     torch = pytest.importorskip("torch")
     from TomoRayCore.bundle import write_bundle
-    from TomoRayCore.geometry import from_preset
     from TomoRayCore.nets import build
     from TomoRayCore.network_io import InputSpec, OutputSpec
+    from TomoRayCore.presets import from_preset
 
     torch.manual_seed(7)
     arguments = {"width": 0.0625, "output_size": 64}

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from TomoRayCore.drr import project
-from TomoRayCore.geometry import from_preset
 from TomoRayCore.head import locate_head
 from TomoRayCore.phantom import make_phantom
+from TomoRayCore.presets import from_preset
 from TomoRayCore.windows import FULL
 
 ICONS = Path(__file__).resolve().parents[2] / "TomoRay" / "Resources" / "Icons"

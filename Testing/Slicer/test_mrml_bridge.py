@@ -9,7 +9,7 @@ import vtk  # noqa: E402
 
 from TomoRayCore.coordinates import compose_affine  # noqa: E402
 from TomoRayCore.errors import InputError  # noqa: E402
-from TomoRayCore.geometry import from_preset  # noqa: E402
+from TomoRayCore.presets import from_preset  # noqa: E402
 from TomoRayCore.radiograph import Radiograph  # noqa: E402
 from TomoRayCore.volume import SYNTHETIC_KEY, Volume  # noqa: E402
 from TomoRayLib import MRMLBridge  # noqa: E402

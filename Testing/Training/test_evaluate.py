@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import from_preset
 from TomoRayCore.io.volume_io import read_volume, write_volume
 from TomoRayCore.network_io import OutputSpec
+from TomoRayCore.presets import from_preset
 from TomoRayCore.volume import Volume
 from TomoRayTraining.augmentation import scanned_slices
 from TomoRayTraining.cases import Case, read_cases

@@ -13,10 +13,10 @@ import torch
 
 from TomoRayCore.bundle import read_bundle
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import from_preset
 from TomoRayCore.inference import load_network, reconstruct
 from TomoRayCore.io.volume_io import read_volume, write_volume
 from TomoRayCore.nets import build
+from TomoRayCore.presets import from_preset
 from TomoRayTraining.__main__ import main
 from TomoRayTraining.cases import read_cases
 from TomoRayTraining.checkpoint import load_checkpoint

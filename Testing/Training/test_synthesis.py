@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from TomoRayCore.geometry import from_preset
 from TomoRayCore.network_io import InputSpec, OutputSpec
+from TomoRayCore.presets import from_preset
 from TomoRayCore.volume import Volume, canonical_grid
 from TomoRayTraining.config import DataConfig
 from TomoRayTraining.synthesis import Example, block_means, make_example, random_geometry

@@ -1,20 +1,14 @@
-"""Where source and detector stand: one view, a whole acquisition, and the presets.
+"""Where source and detector stand: one view, and a whole acquisition.
 
 Everything is in LPS millimetres (x to the patient's left, y to posterior, z to superior). The
 detector's axes are stored as unit vectors, so no convention needs to be remembered:
 ``u`` runs along an image row (growing column), ``v`` down an image column (growing row).
-
-At 0 degrees the source is anterior (an AP view) and ``u`` points to the patient's left, so column
-0 shows the patient's right. A positive angle turns source and detector about the superior axis;
-at 90 degrees (LAT) the source is on the patient's left and ``u`` points to posterior, so column 0
-is anterior. Both have ``v`` pointing to inferior: row 0 is superior.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -27,7 +21,6 @@ Beam = Literal["cone", "parallel"]
 Vector = tuple[float, float, float]
 
 SCHEMA = 1
-ANGLE_OF_VIEW = {"AP": 0.0, "PA": 180.0, "LAT": 90.0}
 UNIT_TOLERANCE = 1e-6
 FARTHEST_MM = 1e6
 """No source, detector or head stands farther than a kilometre from the world's origin."""
@@ -59,23 +52,27 @@ class ViewGeometry:
 
     def __post_init__(self) -> None:
         for name in ("source_lps", "detector_centre_lps", "u", "v"):
-            object.__setattr__(self, name, _vector(name, getattr(self, name)))
+            object.__setattr__(self, name, as_vector(name, getattr(self, name)))
         rows, columns = (int(n) for n in self.size)
         row_mm, column_mm = (float(s) for s in self.pixel_spacing_mm)
         object.__setattr__(self, "size", (rows, columns))
         object.__setattr__(self, "pixel_spacing_mm", (row_mm, column_mm))
         if not (1 <= rows <= 8192 and 1 <= columns <= 8192):
-            raise _bad(f"The detector size {rows} x {columns} is not between 1 and 8192.")
+            raise bad_geometry(f"The detector size {rows} x {columns} is not between 1 and 8192.")
         if not (0 < row_mm < 100 and 0 < column_mm < 100):
-            raise _bad(f"The pixel spacing {row_mm:g} x {column_mm:g} mm is not in (0, 100).")
+            raise bad_geometry(
+                f"The pixel spacing {row_mm:g} x {column_mm:g} mm is not in (0, 100)."
+            )
         if self.beam not in ("cone", "parallel"):
-            raise _bad(f"The beam {self.beam!r} is neither 'cone' nor 'parallel'.")
+            raise bad_geometry(f"The beam {self.beam!r} is neither 'cone' nor 'parallel'.")
         u, v = np.array(self.u), np.array(self.v)
         norms = np.array([u @ u, v @ v, 1 + u @ v])
         if np.abs(norms - 1).max() > UNIT_TOLERANCE:
-            raise _bad(f"u = {self.u} and v = {self.v} must be unit vectors at a right angle.")
+            raise bad_geometry(
+                f"u = {self.u} and v = {self.v} must be unit vectors at a right angle."
+            )
         if self.sdd_mm <= 0:
-            raise _bad("The source lies in the detector's plane.")
+            raise bad_geometry("The source lies in the detector's plane.")
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -155,15 +152,15 @@ class AcquisitionGeometry:
     views: tuple[ViewGeometry, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "isocentre_lps", _vector("isocentre_lps", self.isocentre_lps))
+        object.__setattr__(self, "isocentre_lps", as_vector("isocentre_lps", self.isocentre_lps))
         object.__setattr__(self, "views", tuple(self.views))
         labels = self.labels
         if not labels or len(set(labels)) != len(labels):
-            raise _bad(f"An acquisition needs views with different labels; got {labels}.")
+            raise bad_geometry(f"An acquisition needs views with different labels; got {labels}.")
         for view in self.views:
             sad_mm = view.sad_mm(self.isocentre_lps)
             if view.beam == "cone" and not 0 < sad_mm < view.sdd_mm:
-                raise _bad(
+                raise bad_geometry(
                     f"{view.label}: the isocentre must lie between source and detector "
                     f"(0 < SAD < SDD); got SAD {sad_mm:g} mm, SDD {view.sdd_mm:g} mm."
                 )
@@ -187,6 +184,20 @@ class AcquisitionGeometry:
             f"The geometry {self.name!r} has no view {label!r}; it has {', '.join(self.labels)}.",
             "Name one of these, or build the geometry with that view.",
         )
+
+    def centred_on(self, isocentre_lps: ArrayLike) -> AcquisitionGeometry:
+        """Return the same arrangement moved to another isocentre."""
+        target = as_vector("isocentre_lps", isocentre_lps)
+        shift = np.subtract(target, self.isocentre_lps)
+        views = tuple(
+            replace(
+                view,
+                source_lps=as_triple(view.source_lps + shift),
+                detector_centre_lps=as_triple(view.detector_centre_lps + shift),
+            )
+            for view in self.views
+        )
+        return AcquisitionGeometry(self.name, target, views)
 
     def to_json(self) -> str:
         """Write as JSON text that ``from_json`` reads back to an equal geometry."""
@@ -220,14 +231,14 @@ class AcquisitionGeometry:
         except (ValueError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise
-            raise _bad(f"The geometry is not JSON: {error}.") from error
+            raise bad_geometry(f"The geometry is not JSON: {error}.") from error
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> AcquisitionGeometry:
         """Build from the plain types of ``to_dict``; ``sad_mm`` and ``sdd_mm`` are not read."""
         try:
             if data["schema"] != SCHEMA:
-                raise _bad(f"Geometry schema {data['schema']!r} is not {SCHEMA}.")
+                raise bad_geometry(f"Geometry schema {data['schema']!r} is not {SCHEMA}.")
             views = tuple(
                 ViewGeometry(
                     label=str(v["label"]),
@@ -245,183 +256,25 @@ class AcquisitionGeometry:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
-            raise _bad(f"The geometry lacks or garbles a field: {error!r}.") from error
+            raise bad_geometry(f"The geometry lacks or garbles a field: {error!r}.") from error
 
 
-@dataclass(frozen=True)
-class Preset:
-    """A named arrangement; lengths in mm.
-
-    Attributes:
-        summary: One line for people.
-        sad_mm: Source to isocentre.
-        sdd_mm: Source to detector.
-        beam: ``cone`` or ``parallel``.
-        field_mm: Edge of the cube about the isocentre that the detector sees whole.
-    """
-
-    summary: str
-    sad_mm: float
-    sdd_mm: float
-    beam: Beam = "cone"
-    field_mm: float = 256.0
-
-
-PRESETS: dict[str, Preset] = {
-    "cranial-biplanar": Preset(
-        "Frontal and lateral cone beams, SAD 1000 mm, SDD 1500 mm: TomoRay's default",
-        sad_mm=1000.0,
-        sdd_mm=1500.0,
-    ),
-    "radiography": Preset(
-        "Skull radiographs: tube at SDD 1150 mm, film 150 mm behind the middle of the head",
-        sad_mm=1000.0,
-        sdd_mm=1150.0,
-    ),
-    "parallel": Preset(
-        "Parallel beams, as X2CT-GAN's projection loss assumes",
-        sad_mm=1000.0,
-        sdd_mm=1500.0,
-        beam="parallel",
-    ),
-}
-
-
-def make_view(
-    label: str,
-    angle_deg: float,
-    *,
-    sad_mm: float,
-    sdd_mm: float,
-    detector_mm: float,
-    size: int,
-    isocentre_lps: ArrayLike = (0.0, 0.0, 0.0),
-    beam: Beam = "cone",
-) -> ViewGeometry:
-    """Return a view whose central ray meets the isocentre at right angles to a square detector.
-
-    Args:
-        label: The view's name.
-        angle_deg: Turn about the superior axis: 0 AP, 90 LAT, 180 PA. For angles beyond a right
-            angle the image is shown from the front, as radiologists hang a PA film.
-        sad_mm: Source to isocentre.
-        sdd_mm: Source to detector.
-        detector_mm: Edge length of the detector.
-        size: Pixels along an edge.
-        isocentre_lps: Point in space.
-        beam: ``cone`` or ``parallel``.
-    """
-    if not (math.isfinite(angle_deg) and 0 < sad_mm < sdd_mm < math.inf):
-        raise _bad(
-            "0 < SAD < SDD and a finite angle must hold; "
-            f"got SAD {sad_mm:g} mm, SDD {sdd_mm:g} mm, {angle_deg:g} degrees."
-        )
-    if not (1 <= int(size) <= 8192 and detector_mm > 0):
-        raise _bad(f"A detector of {size} pixels and {detector_mm:g} mm cannot be built.")
-    turn = math.radians(angle_deg)
-    to_source = _exact_units(np.array([math.sin(turn), -math.cos(turn), 0.0]))
-    along = _exact_units(np.array([math.cos(turn), math.sin(turn), 0.0]))
-    if abs((angle_deg + 180) % 360 - 180) > 90 + 1e-9:
-        along = -along + 0.0
-    isocentre = np.array(_vector("isocentre_lps", isocentre_lps))
-    spacing_mm = detector_mm / size
-    return ViewGeometry(
-        label=label,
-        source_lps=_triple(isocentre + sad_mm * to_source),
-        detector_centre_lps=_triple(isocentre - (sdd_mm - sad_mm) * to_source),
-        u=_triple(along),
-        v=(0.0, 0.0, -1.0),
-        pixel_spacing_mm=(spacing_mm, spacing_mm),
-        size=(size, size),
-        beam=beam,
-    )
-
-
-def from_preset(
-    name: str = "cranial-biplanar",
-    *,
-    isocentre_lps: ArrayLike = (0.0, 0.0, 0.0),
-    size: int = 128,
-    views: Sequence[str] = ("AP", "LAT"),
-    sad_mm: float | None = None,
-    sdd_mm: float | None = None,
-    field_mm: float | None = None,
-) -> AcquisitionGeometry:
-    """Return a preset's geometry about an isocentre.
-
-    The detector is as large as the shadow of a cube of ``field_mm`` about the isocentre, so the
-    cube is seen whole from every preset view.
-
-    Args:
-        name: A key of ``PRESETS``.
-        isocentre_lps: World position in mm.
-        size: Pixels along each edge of the detector.
-        views: Labels out of ``AP``, ``PA``, ``LAT``; upper or lower case.
-        sad_mm: Instead of the preset's.
-        sdd_mm: Instead of the preset's.
-        field_mm: Instead of the preset's.
-
-    Raises:
-        InputError: ``PRESET_UNKNOWN``, ``VIEW_UNKNOWN`` or ``BAD_GEOMETRY``.
-    """
-    if name not in PRESETS:
-        raise InputError(
-            "PRESET_UNKNOWN",
-            f"There is no geometry preset {name!r}.",
-            f"Use one of {', '.join(PRESETS)}.",
-        )
-    preset = PRESETS[name]
-    sad_mm = preset.sad_mm if sad_mm is None else float(sad_mm)
-    sdd_mm = preset.sdd_mm if sdd_mm is None else float(sdd_mm)
-    field_mm = preset.field_mm if field_mm is None else float(field_mm)
-    if not 0 < field_mm < 2 * sad_mm:
-        raise _bad(
-            f"A field of {field_mm:g} mm does not fit in front of a source at {sad_mm:g} mm."
-        )
-    magnification = sdd_mm / (sad_mm - field_mm / 2) if preset.beam == "cone" else 1.0
-    labels = [str(label).strip().upper() for label in views]
-    unknown = [label for label in labels if label not in ANGLE_OF_VIEW]
-    if unknown:
-        raise InputError(
-            "VIEW_UNKNOWN",
-            f"The view {unknown[0]!r} is not known.",
-            f"Use one of {', '.join(ANGLE_OF_VIEW)}.",
-        )
-    return AcquisitionGeometry(
-        name=name,
-        isocentre_lps=_vector("isocentre_lps", isocentre_lps),
-        views=tuple(
-            make_view(
-                label,
-                ANGLE_OF_VIEW[label],
-                sad_mm=sad_mm,
-                sdd_mm=sdd_mm,
-                detector_mm=field_mm * magnification,
-                size=size,
-                isocentre_lps=isocentre_lps,
-                beam=preset.beam,
-            )
-            for label in labels
-        ),
-    )
-
-
-def _bad(message: str) -> InputError:
+def bad_geometry(message: str) -> InputError:
+    """Return the error for numbers that make no geometry."""
     return InputError("BAD_GEOMETRY", message, "Correct the geometry's numbers (mm, LPS).")
 
 
-def _vector(name: str, value: ArrayLike) -> Vector:
+def as_vector(name: str, value: ArrayLike) -> Vector:
+    """Return a point or vector as three floats, checked."""
     array = np.asarray(value, dtype=float)
     if array.shape != (3,) or not (np.abs(array) <= FARTHEST_MM).all():
-        raise _bad(f"{name} must be three numbers of at most {FARTHEST_MM:g}; got {value!r}.")
-    return _triple(array)
+        raise bad_geometry(
+            f"{name} must be three numbers of at most {FARTHEST_MM:g}; got {value!r}."
+        )
+    return as_triple(array)
 
 
-def _triple(array: NDArray[np.float64]) -> Vector:
+def as_triple(array: NDArray[np.float64]) -> Vector:
+    """Return an array of three numbers as floats."""
     x, y, z = (float(c) for c in array)
     return x, y, z
-
-
-def _exact_units(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn 6e-17 into 0, so that right-angle views are exactly parallel to the world's axes."""
-    return np.where(np.abs(vector) < 1e-12, 0.0, vector) + 0.0

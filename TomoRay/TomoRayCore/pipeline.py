@@ -17,11 +17,11 @@ from TomoRayCore.checks import check_head_ct, check_radiographs
 from TomoRayCore.comparison import compare_files
 from TomoRayCore.drr import project
 from TomoRayCore.errors import InputError, SetupError
-from TomoRayCore.geometry import from_preset
 from TomoRayCore.head import locate_head
 from TomoRayCore.io.radiograph_io import read_radiograph, write_drr, write_drr_picture
 from TomoRayCore.io.volume_io import read_volume, write_volume
 from TomoRayCore.outputs import refuse_overwriting, staged, texts, to_json
+from TomoRayCore.presets import from_preset
 from TomoRayCore.progress import Progress, Report, Step
 from TomoRayCore.provenance import (
     describe_inputs,
@@ -67,7 +67,7 @@ def drr_files(
     Args:
         ct: Volume file, DICOM file or folder.
         out_dir: Folder of the outputs; created when missing.
-        preset: A key of ``geometry.PRESETS``.
+        preset: A key of ``presets.PRESETS``.
         size: Detector pixels along each edge.
         views: Out of ``AP``, ``PA``, ``LAT``.
         sad_mm: Source to isocentre, instead of the preset's.

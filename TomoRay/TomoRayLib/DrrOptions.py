@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from TomoRayCore.geometry import from_preset
+from TomoRayCore.presets import from_preset
 
 VIEWS = ("AP", "LAT")
 

@@ -14,7 +14,8 @@ import vtk
 
 from TomoRayCore.coordinates import lps_to_ras
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import AcquisitionGeometry, ViewGeometry, from_preset
+from TomoRayCore.geometry import AcquisitionGeometry, ViewGeometry
+from TomoRayCore.presets import from_preset
 from TomoRayCore.radiograph import Radiograph
 from TomoRayCore.volume import SYNTHETIC_KEY, Volume
 

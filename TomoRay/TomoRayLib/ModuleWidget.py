@@ -13,7 +13,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from TomoRayCore.errors import TomoRayError
-from TomoRayCore.geometry import PRESETS
+from TomoRayCore.presets import PRESETS
 from TomoRayLib.ComparePanel import ComparePanel
 from TomoRayLib.DrrOptions import DrrOptions
 from TomoRayLib.DrrPlan import DrrPlan

@@ -5,7 +5,7 @@ from typing import Annotated
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLTableNode
 from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper
 
-from TomoRayCore.geometry import PRESETS
+from TomoRayCore.presets import PRESETS
 from TomoRayCore.windows import WINDOWS
 
 DEVICES = ["auto", "cpu", "cuda"]

@@ -48,9 +48,9 @@ def downloadPhantomCt(_source=None):
 def downloadPhantomPair(_source=None):
     """Compute the AP and lateral DRR of the head phantom and return both nodes."""
     from TomoRayCore.drr import project
-    from TomoRayCore.geometry import from_preset
     from TomoRayCore.head import locate_head
     from TomoRayCore.phantom import make_phantom
+    from TomoRayCore.presets import from_preset
     from TomoRayCore.radiograph import Radiograph
 
     volume = make_phantom(seed=SEED, size=SIZE, spacing_mm=SPACING_MM).ct

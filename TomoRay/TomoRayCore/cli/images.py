@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from TomoRayCore.cli.console import Console, add_command, add_common, outputs_text
-from TomoRayCore.geometry import ANGLE_OF_VIEW, PRESETS
+from TomoRayCore.presets import ANGLE_OF_VIEW, PRESETS
 from TomoRayCore.progress import Progress
 from TomoRayCore.windows import WINDOWS
 
