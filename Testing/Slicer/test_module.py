@@ -162,3 +162,21 @@ def test_same_voxels_without_a_main_window(tmp_path, head_volume, logic, tiny_bu
     ct = MRMLBridge.nodeFromVolume(head_volume, "head")
     sct = logic.reconstruct(ct=ct, model=str(tiny_bundle), device="cpu")
     np.testing.assert_array_equal(np.load(tmp_path / "sct.npy"), slicer.util.arrayFromVolume(sct))
+
+
+def test_same_voxels_as_the_command_line(tmp_path, head_volume, logic, tiny_bundle, slicer):
+    from TomoRayCore.__main__ import main
+    from TomoRayCore.io.volume_io import read_volume, write_volume
+    from TomoRayLib import MRMLBridge
+
+    write_volume(head_volume, tmp_path / "head.nrrd")
+    drrs, out = tmp_path / "drrs", tmp_path / "sct.nrrd"
+    assert main(["drr", str(tmp_path / "head.nrrd"), "--out", str(drrs), "--quiet"]) == 0
+    views = ["--ap", str(drrs / "ap.nrrd"), "--lat", str(drrs / "lat.nrrd")]
+    model = ["--model", str(tiny_bundle), "--device", "cpu"]
+    assert main(["reconstruct", *views, *model, "--out", str(out), "--quiet"]) == 0
+    ct = MRMLBridge.nodeFromVolume(head_volume, "head")
+    sct = logic.reconstruct(ct=ct, model=str(tiny_bundle), device="cpu")
+    expected = read_volume(out)
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(sct), expected.array_hu)
+    assert MRMLBridge.volumeFromNode(sct).grid.same_as(expected.grid)
