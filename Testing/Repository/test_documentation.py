@@ -156,4 +156,4 @@ def test_every_explained_code_exists():
         for path in tree.under("TomoRay", "TomoRayTraining", suffix=".py")
     )
     explained = set(CODE.findall(" ".join(re.findall(r"`([A-Z][A-Z0-9_]+)`", text))))
-    assert sorted(code for code in explained if code not in source) == []
+    assert sorted(c for c in explained if c not in source and c[:4] != "OMP_") == []

@@ -14,7 +14,7 @@ BUNDLED = {"slicer", "qt", "ctk", "vtk", "SimpleITK", "numpy", "scipy"}
 OURS = {"TomoRay", "TomoRayLib", "TomoRayCore"}
 # They register a class or name an object and do no work; `_` is Slicer's translation mark.
 HARMLESS = {"frozenset", "getLogger", "logging.getLogger", "namedtuple", "TypeVar", "_"}
-HARMLESS |= {"Path", "Path(__file__).resolve"}
+HARMLESS |= {"Path", "Path(__file__).resolve", "hasattr"}
 
 
 def work_at_file_scope(module: ast.Module) -> list[str]:
