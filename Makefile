@@ -63,7 +63,7 @@ bench: $(VENV)/.ready-dev
 	$(BIN)/python Testing/Repository/benchmark.py
 
 screenshots: $(VENV)/.ready-dev
-	$(BIN)/python Testing/Slicer/make_screenshots.py
+	PYTHONPATH=Testing/SlicerHarness $(BIN)/python Testing/Slicer/make_screenshots.py
 
 wheel: $(VENV)/.ready-dev
 	$(PIP) wheel --no-deps --wheel-dir dist .
