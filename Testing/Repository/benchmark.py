@@ -35,7 +35,7 @@ from TomoRayCore.resample import resample
 CPU = torch.device("cpu")
 
 
-def steps(model: str | None) -> list[tuple[str, Callable[[], object]]]:
+def steps(model: str | None, folder: Path) -> list[tuple[str, Callable[[], object]]]:
     """The things to time, with their inputs made ready."""
     head = make_phantom(seed=1).ct
     geometry = from_preset()
@@ -51,7 +51,6 @@ def steps(model: str | None) -> list[tuple[str, Callable[[], object]]]:
     mu_per_mm = torch.rand(1, 1, *head.shape)
     images = torch.rand(1, 2, 128, 128)
     net, published = load_network(bundle), build("x2ct-biplanar").eval()
-    folder = Path(tempfile.mkdtemp())
     write_volume(head, folder / "head.nrrd")
     return [
         ("phantom, 128³ at 2 mm", lambda: make_phantom(seed=2)),
@@ -96,8 +95,9 @@ def main(argv: list[str]) -> int:
         f"{torch.get_num_threads()} used\n"
     )
     print("| step | seconds |\n| --- | ---: |")
-    for name, step in steps(arguments.model):
-        print(f"| {name} | {best_seconds(step, arguments.repeat):.3f} |", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, step in steps(arguments.model, Path(folder)):
+            print(f"| {name} | {best_seconds(step, arguments.repeat):.3f} |", flush=True)
     return 0
 
 
