@@ -16,7 +16,7 @@ from TomoRayCore.errors import SetupError
 
 REQUIREMENTS_FILE = Path(__file__).resolve().parents[1] / "Resources/TomoRay-requirements.txt"
 TORCH = "torch"
-TORCH_VERSION = ">=2.1.2"
+TORCH_VERSION = ">=2.10"
 TORCH_VERSION_WINDOWS = TORCH_VERSION + ",<2.13"
 """Later builds carry licence files whose paths are too long for Windows."""
 
