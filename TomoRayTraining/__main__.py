@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from TomoRayCore.bundle import read_bundle
+from TomoRayCore.devices import DEVICES
 from TomoRayCore.errors import Cancelled, InputError, SetupError
 from TomoRayCore.io.atomic import write_text
 from TomoRayCore.progress import Step
@@ -58,7 +59,7 @@ def _train(options: argparse.Namespace) -> None:
     config = read_config(options.config)
     cases = read_cases(options.cases)
     validate = validation(_split(cases, "val"), config)
-    Trainer(config, _split(cases, "train"), options.out, validate).run(_show)
+    Trainer(config, _split(cases, "train"), options.out, validate, options.device).run(_show)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -125,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("config", type=Path, help="an experiment's YAML file")
     command.add_argument("--cases", type=Path, required=True)
     command.add_argument("--out", type=Path, required=True, help="folder of the run")
+    command.add_argument("--device", default="auto", choices=DEVICES)
     command.set_defaults(command=_train)
     command = commands.add_parser("evaluate", help="score a model file and the mean head")
     command.add_argument("--model", help="name or path (the default model)")

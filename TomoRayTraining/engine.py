@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
+from TomoRayCore.devices import pick_device
 from TomoRayCore.errors import Cancelled, InputError
 from TomoRayCore.nets import build
 from TomoRayCore.nets.blocks import channels_last
@@ -52,7 +53,8 @@ class Trainer:
         config: The experiment.
         cases: The training split.
         folder: Receives ``checkpoint.safetensors`` and ``log.jsonl``.
-        validate: Scores a network; called now and then with the averaged weights.
+        validate: Scores a network; called now and then with the averaged weights, on the CPU.
+        device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
         InputError: ``BAD_CHECKPOINT`` or ``OTHER_CONFIG`` for a folder of another experiment.
@@ -64,11 +66,14 @@ class Trainer:
         cases: Sequence[Case],
         folder: Path,
         validate: Validate | None = None,
+        device: str = "auto",
     ) -> None:
         self.config, self.folder = config, folder
         self._validate = validate
         torch.manual_seed(config.seed)
+        self.device = pick_device(device)
         self.net = channels_last(build(config.model.architecture, config.model.arguments))
+        self.net.to(self.device)
         self._recipe = recipe(config.optimisation.recipe)(self.net, config.loss)
         self._optimiser = torch.optim.Adam(self.net.parameters(), betas=(0.5, 0.99))
         self._examples = TrainingExamples(cases, config, *specs_of(config))
@@ -98,7 +103,7 @@ class Trainer:
     def averaged_net(self) -> nn.Module:
         """Return a network with the averaged weights, in evaluation mode."""
         net = build(self.config.model.architecture, self.config.model.arguments)
-        net.load_state_dict(self.average)
+        net.load_state_dict({name: tensor.cpu() for name, tensor in self.average.items()})
         return net.eval()
 
     def _run(self, progress: Progress) -> None:
@@ -137,7 +142,8 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         self._optimiser.zero_grad(set_to_none=True)
-        terms: dict[str, Tensor] = self._recipe.training_step(batch)
+        on_device = {name: tensor.to(self.device) for name, tensor in batch.items()}
+        terms: dict[str, Tensor] = self._recipe.training_step(on_device)
         terms["loss"].backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), MAX_GRADIENT_NORM)
         if torch.isfinite(terms["loss"]) and torch.isfinite(norm):
@@ -161,7 +167,8 @@ class Trainer:
                 f"{self.checkpoint} belongs to other settings ({state['fingerprint']}).",
                 "Use another folder, or the configuration it was started with.",
             )
-        self.average, self.step = average, int(state["step"])
+        self.average = {name: tensor.to(self.device) for name, tensor in average.items()}
+        self.step = int(state["step"])
 
     def _save(self) -> None:
         state = {"step": self.step, "fingerprint": self.config.fingerprint()}
