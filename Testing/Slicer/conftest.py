@@ -128,32 +128,10 @@ def panel(slicer, module):
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory):
     """Return a model file with a slim, untrained network: everything runs, the result is noise."""
-    torch = pytest.importorskip("torch")
-    from TomoRayCore.bundle import write_bundle
-    from TomoRayCore.nets import build
-    from TomoRayCore.network_io import InputSpec, OutputSpec
-    from TomoRayCore.presets import from_preset
+    pytest.importorskip("torch")
+    from tiny_model import write_tiny_model
 
-    torch.manual_seed(7)
-    arguments = {"width": 0.0625, "output_size": 64}
-    net = build("x2ct-biplanar", arguments)
-    description = {
-        "name": "tiny",
-        "summary": "Untrained, for tests",
-        "architecture": {"name": "x2ct-biplanar", "arguments": arguments},
-        "input": InputSpec().to_dict(),
-        "output": OutputSpec(64, 4.0, 64, 4.0).to_dict(),
-        "geometry": from_preset().to_dict(),
-        "tolerance": {"sad_mm": [700, 2000], "angle_deg": 10, "views": ["AP", "PA", "LAT"]},
-        "training": {"data": "none"},
-        "intended_use": "tests",
-        "known_failures": ["everything"],
-        "metrics": {"held_out": {"mae_hu": 1.5}},
-        "seed": 7,
-    }
-    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    write_bundle(path, description, {name: t.numpy() for name, t in net.state_dict().items()})
-    return path
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny.safetensors")
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,18 @@ CT_FILE = "ct.nrrd"
 DRR_FOLDER = "drr"
 
 
-class Plan:
+class Plan(ABC):
     """Base of the plans: checks nodes, writes files, states tasks, imports results."""
 
     title = ""
     requirements: tuple[str, ...] = ()
     """Python packages that the worker imports for it, by import name."""
 
+    @abstractmethod
     def inputNodes(self) -> list[Any]:
         """Return the nodes that must stay in the scene while the job runs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self) -> list[str]:
         """Return warnings; refuse what cannot work, before anything is written.
 
@@ -34,19 +36,18 @@ class Plan:
             InputError: For nodes or options that cannot be used.
             SetupError: When the machine lacks something.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def exportSteps(self, folder: Path) -> Iterator[str]:
         """Write the inputs, one file a step; yield what was written."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tasks(self) -> list[dict[str, Any]]:
         """Return the worker's tasks; paths are relative to the job's folder."""
-        raise NotImplementedError
 
+    @abstractmethod
     def importResults(self, folder: Path, results: list[dict[str, Any]]) -> Any:
         """Add the results to the scene and return what the caller gets."""
-        raise NotImplementedError
 
 
 def requireNode(node: Any, what: str) -> None:
