@@ -130,6 +130,21 @@ def test_reload_ends_a_running_job(panel, slicer, head_volume, fake_worker, relo
     slicer.modules.TomoRayWidget.cleanup()
 
 
+def run_headless(script, *arguments):
+    """Run a script as ``Slicer --no-main-window --python-script`` does, and return the process."""
+    paths = [str(ROOT / "TomoRay"), str(ROOT / "Testing/SlicerHarness")]
+    command = [sys.executable, "-m", "slicer_harness", "run", str(ROOT / "TomoRay/TomoRay.py")]
+    options = ["--no-main-window", "--testing", "--python-script"]
+    return subprocess.run(
+        [*command, *options, str(script), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
 def test_same_voxels_without_a_main_window(tmp_path, head_volume, logic, tiny_bundle, slicer):
     """The console's call runs headless, and gives what the windowed application gives."""
     from TomoRayCore.io.volume_io import write_volume
@@ -138,26 +153,7 @@ def test_same_voxels_without_a_main_window(tmp_path, head_volume, logic, tiny_bu
     write_volume(head_volume, tmp_path / "head.nrrd")
     script = tmp_path / "script.py"
     script.write_text(HEADLESS_SCRIPT, encoding="utf-8")
-    paths = [str(ROOT / "TomoRay"), str(ROOT / "Testing/SlicerHarness")]
-    arguments = [script, tmp_path / "head.nrrd", tiny_bundle, tmp_path / "sct.npy"]
-    finished = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "slicer_harness",
-            "run",
-            str(ROOT / "TomoRay/TomoRay.py"),
-            "--no-main-window",
-            "--testing",
-            "--python-script",
-            *map(str, arguments),
-        ],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    finished = run_headless(script, tmp_path / "head.nrrd", tiny_bundle, tmp_path / "sct.npy")
     assert finished.returncode == 5, finished.stderr
     ct = MRMLBridge.nodeFromVolume(head_volume, "head")
     sct = logic.reconstruct(ct=ct, model=str(tiny_bundle), device="cpu")
@@ -180,3 +176,19 @@ def test_same_voxels_as_the_command_line(tmp_path, head_volume, logic, tiny_bund
     expected = read_volume(out)
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(sct), expected.array_hu)
     assert MRMLBridge.volumeFromNode(sct).grid.same_as(expected.grid)
+
+
+def test_batch_script_runs_without_a_main_window_and_says_what_failed(
+    tmp_path, head_volume, tiny_bundle
+):
+    from TomoRayCore.io.volume_io import write_volume
+
+    write_volume(head_volume, tmp_path / "head.nrrd")
+    (tmp_path / "cases.csv").write_text("case,ct\ngood,head.nrrd\nbad,missing.nrrd\n")
+    script = ROOT / "TomoRay/Scripts/tomoray_batch.py"
+    out = tmp_path / "out"
+    finished = run_headless(script, tmp_path / "cases.csv", out, "--model", tiny_bundle)
+    assert finished.returncode == 2, finished.stderr
+    assert (out / "good" / "sct.nrrd").is_file()
+    assert not (out / "bad").exists()
+    assert "FILE_NOT_FOUND" in (out / "report.csv").read_text()
