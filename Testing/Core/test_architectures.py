@@ -272,3 +272,15 @@ def test_a_spot_on_one_image_acts_along_its_ray(view, depth):
     through = change[10:14, 48:52] if depth == 2 else change[10:14, :, 48:52]
     profile = through.amax(dim=(0, 1) if depth == 2 else (0, 2))
     assert profile.view(4, 16).mean(dim=1).min() > 0.5 * profile.mean()
+
+
+@pytest.mark.slow
+def test_the_published_generator_runs_at_full_size():
+    torch.manual_seed(3)
+    net = build("x2ct-biplanar").eval()
+    with torch.inference_mode():
+        volume = net(torch.rand(1, 2, 128, 128))
+    assert volume.shape == (1, 1, 128, 128, 128)
+    assert volume.isfinite().all()
+    assert volume.min() >= 0
+    assert volume.std() > 0
