@@ -58,8 +58,11 @@ def _prepare(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     config = read_config(options.config)
     cases = read_cases(options.cases)
+    initial = read_bundle(options.initial) if options.initial else None
     validate = validation(_split(cases, "val"), config)
-    Trainer(config, _split(cases, "train"), options.out, validate, options.device).run(_show)
+    Trainer(config, _split(cases, "train"), options.out, validate, options.device, initial).run(
+        _show
+    )
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -74,9 +77,9 @@ def _export(options: argparse.Namespace) -> None:
     average, state = load_checkpoint(trainer.checkpoint, trainer.net)
     card = ModelCard.read(options.card)
     draft = options.run / f"{config.name}.safetensors"
-    bundle = export(draft, config, average, card, cases, {}, state["step"])
+    bundle = export(draft, config, average, card, cases, {}, state)
     metrics = _evaluated(bundle, cases, "test", options.run / "test")
-    export(options.out, config, average, card, cases, metrics, state["step"])
+    export(options.out, config, average, card, cases, metrics, state)
     print(json.dumps(metrics, indent=2))
 
 
@@ -127,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--cases", type=Path, required=True)
     command.add_argument("--out", type=Path, required=True, help="folder of the run")
     command.add_argument("--device", default="auto", choices=DEVICES)
+    command.add_argument("--initial", type=Path, help="model file to start from (random weights)")
     command.set_defaults(command=_train)
     command = commands.add_parser("evaluate", help="score a model file and the mean head")
     command.add_argument("--model", help="name or path (the default model)")

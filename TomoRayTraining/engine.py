@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
+from TomoRayCore.bundle import Bundle
 from TomoRayCore.devices import pick_device
 from TomoRayCore.errors import Cancelled, InputError
+from TomoRayCore.inference import load_network
 from TomoRayCore.nets import build
 from TomoRayCore.nets.blocks import channels_last
 from TomoRayCore.network_io import InputSpec, OutputSpec
@@ -55,9 +57,10 @@ class Trainer:
         folder: Receives ``checkpoint.safetensors`` and ``log.jsonl``.
         validate: Scores a network; called now and then with the averaged weights, on the CPU.
         device: ``auto``, ``cpu`` or ``cuda``.
+        initial: A model of the same architecture to start from instead of random weights.
 
     Raises:
-        InputError: ``BAD_CHECKPOINT`` or ``OTHER_CONFIG`` for a folder of another experiment.
+        InputError: ``MODEL_MISMATCH`` for an initial model that does not fit, ``BAD_CHECKPOINT`` or ``OTHER_CONFIG`` for a folder of another experiment.
     """
 
     def __init__(
@@ -67,13 +70,17 @@ class Trainer:
         folder: Path,
         validate: Validate | None = None,
         device: str = "auto",
+        initial: Bundle | None = None,
     ) -> None:
         self.config, self.folder = config, folder
         self._validate = validate
         torch.manual_seed(config.seed)
         self.device = pick_device(device)
         self.net = channels_last(build(config.model.architecture, config.model.arguments))
+        if initial is not None:
+            self.net.load_state_dict(load_network(initial).state_dict())
         self.net.to(self.device)
+        self.started_from = None if initial is None else initial.sha256
         self._recipe = recipe(config.optimisation.recipe)(self.net, config.loss)
         self._optimiser = torch.optim.Adam(self.net.parameters(), betas=(0.5, 0.99))
         self._examples = TrainingExamples(cases, config, *specs_of(config))
@@ -168,10 +175,14 @@ class Trainer:
                 "Use another folder, or the configuration it was started with.",
             )
         self.average = {name: tensor.to(self.device) for name, tensor in average.items()}
-        self.step = int(state["step"])
+        self.step, self.started_from = int(state["step"]), state.get("started_from")
 
     def _save(self) -> None:
-        state = {"step": self.step, "fingerprint": self.config.fingerprint()}
+        state = {
+            "step": self.step,
+            "fingerprint": self.config.fingerprint(),
+            "started_from": self.started_from,
+        }
         save_checkpoint(self.checkpoint, self.net, self._optimiser, self.average, state)
 
     def _log(self, entry: dict[str, Any]) -> None:

@@ -70,9 +70,11 @@ def export(
     card: ModelCard,
     cases: Sequence[Case],
     metrics: Mapping[str, Any],
-    steps: int,
+    state: Mapping[str, Any],
 ) -> Bundle:
     """Write the averaged weights in half precision as a model file and read it back, checked.
+
+    ``state`` is the checkpoint's: steps taken, and the model it started from, if any.
 
     Raises:
         InputError: ``MODEL_WEIGHTS`` for a weight that half precision cannot hold.
@@ -97,7 +99,8 @@ def export(
             "attribution": card.attribution,
             "patients": len({c.patient for c in training if c.kind != "phantom"}),
             "phantoms": sum(c.kind == "phantom" for c in training),
-            "steps": steps,
+            "steps": state["step"],
+            "started_from_sha256": state.get("started_from"),
             "configuration": config.to_dict(),
         },
         "intended_use": card.intended_use,

@@ -20,6 +20,7 @@ from TomoRayCore.presets import from_preset
 from TomoRayTraining.__main__ import main
 from TomoRayTraining.cases import read_cases
 from TomoRayTraining.checkpoint import load_checkpoint
+from TomoRayTraining.engine import Trainer
 from TomoRayTraining.evaluate import drrs_of
 from TomoRayTraining.export import ModelCard, export
 
@@ -79,7 +80,8 @@ def test_an_exported_model_is_described_and_repeats_the_averaged_network(
     cases = read_cases(table)
     path = tmp_path / "toy.safetensors"
     metrics = {"results": {"mae_hu": 1.0}}
-    bundle = export(path, toy, net.state_dict(), ModelCard.read(card), cases, metrics, 7)
+    state = {"step": 7, "started_from": None}
+    bundle = export(path, toy, net.state_dict(), ModelCard.read(card), cases, metrics, state)
     assert bundle.name == "toy"
     assert {tensor.dtype for tensor in bundle.tensors.values()} == {np.dtype("f2")}
     training = bundle.description["training"]
@@ -99,10 +101,25 @@ def test_an_exported_model_is_described_and_repeats_the_averaged_network(
 def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path, table, card, toy):
     weights = {name: tensor * 1e9 for name, tensor in build("toy").state_dict().items()}
     with pytest.raises(InputError):
-        export(
-            tmp_path / "x.safetensors", toy, weights, ModelCard.read(card), read_cases(table), {}, 1
-        )
+        target, state = tmp_path / "x.safetensors", {"step": 1}
+        export(target, toy, weights, ModelCard.read(card), read_cases(table), {}, state)
     assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_training_can_start_from_a_model_file_and_says_from_which(tmp_path, table, card, toy):
+    cases = read_cases(table)
+    weights = build("toy").state_dict()
+    first = tmp_path / "first.safetensors"
+    start = export(first, toy, weights, ModelCard.read(card), cases, {}, {"step": 5})
+    trainer = Trainer(toy, cases, tmp_path / "run", initial=start)
+    halves = {name: tensor.half().float() for name, tensor in weights.items()}
+    assert all(torch.equal(trainer.net.state_dict()[name], halves[name]) for name in halves)
+    assert all(torch.equal(trainer.average[name], halves[name]) for name in halves)
+    trainer.run()
+    average, state = load_checkpoint(trainer.checkpoint, trainer.net)
+    second = tmp_path / "second.safetensors"
+    bundle = export(second, toy, average, ModelCard.read(card), cases, {}, state)
+    assert bundle.description["training"]["started_from_sha256"] == start.sha256
 
 
 # ------------------------------------------------------------------------------- commands
