@@ -100,10 +100,10 @@ def test_an_exported_model_is_described_and_repeats_the_averaged_network(
 
 def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path, table, card, toy):
     weights = {name: tensor * 1e9 for name, tensor in build("toy").state_dict().items()}
+    target, cases = tmp_path / "x.safetensors", read_cases(table)
     with pytest.raises(InputError):
-        target, state = tmp_path / "x.safetensors", {"step": 1}
-        export(target, toy, weights, ModelCard.read(card), read_cases(table), {}, state)
-    assert not (tmp_path / "x.safetensors").exists()
+        export(target, toy, weights, ModelCard.read(card), cases, {}, {"step": 1})
+    assert not target.exists()
 
 
 def test_training_can_start_from_a_model_file_and_says_from_which(tmp_path, table, card, toy):
