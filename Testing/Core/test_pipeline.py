@@ -183,6 +183,20 @@ def test_no_output_replaces_an_input(tmp_path, drrs, tiny_ct):
     assert {path: sha256_of(path) for path in work.iterdir()} == before
 
 
+def test_only_dicom_files_of_an_input_folder_are_inputs(tmp_path):
+    (tmp_path / "ap.nrrd").write_bytes(b"NRRD0004\n")
+    refuse_overwriting([tmp_path / "ap.nrrd"], [tmp_path])
+    (tmp_path / "ap.png").write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(InputError, match="OVERWRITES_INPUT"):
+        refuse_overwriting([tmp_path / "ap.png"], [tmp_path])
+
+
+def test_an_isocentre_beside_the_head_is_refused(tmp_path, tiny_ct):
+    with pytest.raises(InputError, match="NOTHING_PROJECTED"):
+        drr_files(tiny_ct, tmp_path / "drr", isocentre=(9999.0, 0.0, 0.0))
+    assert not (tmp_path / "drr").exists()
+
+
 def test_a_link_to_an_input_counts_as_the_input(tmp_path):
     (tmp_path / "ct.nrrd").write_bytes(b"x")
     (tmp_path / "link.nrrd").symlink_to(tmp_path / "ct.nrrd")

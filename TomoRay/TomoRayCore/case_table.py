@@ -168,7 +168,9 @@ def _folded(name: str) -> str:
 
 def _bad_table(message: str) -> InputError:
     return InputError(
-        "BAD_TABLE", f"{message}.", f"Give a CSV with the column case and any of {COLUMNS[1:]}."
+        "BAD_TABLE",
+        f"{message}.",
+        f"Give a CSV with the column case and any of {', '.join(COLUMNS[1:])}.",
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from TomoRayCore.errors import InputError
+from TomoRayCore.io.sniff import looks_like_dicom
 
 PARTIAL_PREFIX = ".tomoray-partial-"
 """Starts the name of every folder of unfinished outputs; safe to delete when nothing runs."""
@@ -57,7 +58,8 @@ def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
         target = output.resolve()
         for source in sources:
             inside = source.is_dir() and source in target.parents
-            if target == source or (inside and target.exists()):
+            # Other files in a DICOM folder are outputs of an earlier run, not its input.
+            if target == source or (inside and target.is_file() and looks_like_dicom(target)):
                 raise InputError(
                     "OVERWRITES_INPUT",
                     f"The output {output} would overwrite an input.",

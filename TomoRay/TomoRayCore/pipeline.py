@@ -95,6 +95,13 @@ def drr_files(
         preset, isocentre_lps=centre_lps, size=size, views=views, sad_mm=sad_mm, sdd_mm=sdd_mm
     )
     images = project(volume, geometry, progress=progress.part(0.4, 0.9))
+    if not all(image.any() for image in images):
+        x, y, z = geometry.isocentre_lps
+        raise InputError(
+            "NOTHING_PROJECTED",
+            f"About the isocentre ({x:g}, {y:g}, {z:g}) mm no ray meets anything but air.",
+            "Give an isocentre inside the head: head, centre, or LPS mm within the CT.",
+        )
     progress("writing", 0.9, f"Writing {len(images)} views")
     outputs: dict[str, Path] = {}
     with staged(out_dir) as stage:

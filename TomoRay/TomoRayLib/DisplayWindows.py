@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from TomoRayCore.windows import WINDOWS, Window
+from TomoRayCore.windows import Window
 
 DIFFERENCE_HU = {"full": 600.0, "brain": 80.0, "brain-narrow": 40.0, "bone": 800.0, "x2ct": 600.0}
 """The difference row shows minus to plus this value, by window; else a quarter of the width."""
-
-
-def windowNames() -> list[str]:
-    """Return the names of all windows."""
-    return list(WINDOWS)
 
 
 def differenceLimit(window: Window) -> float:

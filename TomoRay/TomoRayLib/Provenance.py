@@ -44,11 +44,6 @@ def stampSynthetic(node, provenance: Mapping[str, Any], inputs: Mapping[str, Any
     )
 
 
-def isSynthetic(node) -> bool:
-    """Say whether a volume node is marked as synthetic."""
-    return node is not None and node.GetAttribute(PREFIX + "Synthetic") == "true"
-
-
 def _text(value: Any) -> str:
     if value is None:
         return ""

@@ -116,7 +116,7 @@ def _add_reconstruct(commands: Any) -> None:
         metavar="FILE",
         type=Path,
         required=True,
-        help="the sCT: .nrrd, .nii, .nii.gz or .mha",
+        help="the sCT: .nrrd, .nii, .nii.gz, .mha or .mhd",
     )
     add_common(command)
 
@@ -269,9 +269,9 @@ def _radiographs(arguments: argparse.Namespace) -> dict[str, Path]:
 
 
 def _size(text: str) -> int:
-    size = int(text)
+    size = int(text) if text.strip().isdecimal() else 0
     if not 16 <= size <= 4096:
-        raise argparse.ArgumentTypeError(f"{size} is not between 16 and 4096")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number between 16 and 4096")
     return size
 
 
