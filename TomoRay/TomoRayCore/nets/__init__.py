@@ -1,4 +1,10 @@
-"""The generators, by the names that bundles and configurations use."""
+"""The networks, by the names that bundles and configurations use.
+
+A generator maps projections and their ``view_matrices`` to a volume:
+``forward(images (B, V, H, W), view_matrices (B, V, 3, 4) | None) -> (B, 1, D, H, W)``. A
+discriminator maps a volume and those projections to patch logits; a translator maps images to
+images.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +20,34 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "x2ct-biplanar": X2CTGenerator,
 }
 
+DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {}
 
-def build(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
-    """Return a freshly initialised generator.
+TRANSLATORS: dict[str, Callable[..., nn.Module]] = {}
+
+
+def build(
+    name: str,
+    arguments: Mapping[str, Any] | None = None,
+    registry: Mapping[str, Callable[..., nn.Module]] = GENERATORS,
+) -> nn.Module:
+    """Return a freshly initialised network.
 
     Args:
-        name: A key of ``GENERATORS``.
+        name: A key of ``registry``.
         arguments: Keyword arguments of its constructor.
+        registry: ``GENERATORS``, ``DISCRIMINATORS`` or ``TRANSLATORS``.
 
     Raises:
         InputError: ``ARCHITECTURE_UNKNOWN`` or ``ARCHITECTURE_ARGUMENTS``.
     """
-    if name not in GENERATORS:
+    if name not in registry:
         raise InputError(
             "ARCHITECTURE_UNKNOWN",
             f"There is no architecture {name!r}.",
-            f"This version knows {', '.join(GENERATORS)}; a newer TomoRay may know more.",
+            f"This version knows {', '.join(registry)}; a newer TomoRay may know more.",
         )
     try:
-        return GENERATORS[name](**dict(arguments or {}))
+        return registry[name](**dict(arguments or {}))
     except InputError:
         raise
     except (TypeError, ValueError) as error:
