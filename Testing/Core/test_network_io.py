@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from TomoRayCore.drr import project
 from TomoRayCore.errors import InputError
@@ -18,8 +19,10 @@ from TomoRayCore.network_io import (
     OutputSpec,
     network_images,
     normalised,
+    orthographic_matrices,
     rectify,
     target_from_hu,
+    view_matrices,
     volume_from_output,
 )
 from TomoRayCore.phantom import make_phantom
@@ -259,3 +262,37 @@ def test_an_impossible_input_is_refused(arguments):
 def test_an_impossible_output_is_refused(arguments):
     with pytest.raises(InputError):
         OutputSpec(*arguments)
+
+
+def turned_view(view, seed):
+    """The same view after a random small rotation about a point beside the isocentre."""
+    turn = Rotation.from_rotvec(np.random.default_rng(seed).uniform(-0.2, 0.2, 3)).as_matrix()
+    pivot = np.array(ISOCENTRE) + (3.0, -5.0, 7.0)
+    return replace(
+        view,
+        source_lps=tuple(turn @ (view.source_lps - pivot) + pivot),
+        detector_centre_lps=tuple(turn @ (view.detector_centre_lps - pivot) + pivot),
+        u=tuple(turn @ view.u),
+        v=tuple(turn @ view.v),
+    )
+
+
+@pytest.mark.parametrize("preset", ["cranial-biplanar", "parallel"])
+def test_view_matrices_send_a_place_where_its_ray_meets_the_rectified_film(preset):
+    output = OutputSpec(network_size=48, network_spacing_mm=4.0, size=96, spacing_mm=2.0)
+    straight = from_preset(preset, isocentre_lps=ISOCENTRE)
+    views = tuple(turned_view(view, seed) for seed, view in enumerate(straight.views))
+    acquisition = AcquisitionGeometry("turned", ISOCENTRE, views)
+    places = np.random.default_rng(0).uniform(-1, 1, (20, 3))  # x, y, z of the cube
+    world = ISOCENTRE + places * (96.0, 96.0, -96.0)
+    for view, matrix in zip(views, view_matrices(acquisition, SPEC, output), strict=True):
+        column, row, w = matrix @ np.column_stack([places, np.ones(20)]).T
+        in_plane = SPEC.field_mm / 2 * np.stack([column / w, row / w], axis=-1)
+        film = ISOCENTRE + in_plane[:, :1] * np.array(view.u) + in_plane[:, 1:] * np.array(view.v)
+        np.testing.assert_allclose(view.project_points(film), view.project_points(world), atol=1e-3)
+
+
+def test_orthographic_matrices_are_those_of_parallel_beams_that_fill_the_field():
+    output = OutputSpec(network_size=64, network_spacing_mm=4.0, size=128, spacing_mm=2.0)
+    matrices = view_matrices(from_preset("parallel"), SPEC, output)
+    np.testing.assert_allclose(matrices, orthographic_matrices(), atol=1e-6)

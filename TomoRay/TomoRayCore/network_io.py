@@ -169,6 +169,44 @@ def network_images(
     )
 
 
+def view_matrices(
+    geometry: AcquisitionGeometry, input_spec: InputSpec, output_spec: OutputSpec
+) -> NDArray[np.float32]:
+    """Return (V, 3, 4): from places in the network's cube to places on the rectified images.
+
+    A place in the cube is (x, y, z, 1): x from the patient's right to left, y from anterior to
+    posterior, z from superior to inferior, each -1 to 1 between the cube's faces about the
+    isocentre. Its image is (column * w, row * w, w) with column and row from -1 to 1 between the
+    edges of the square of ``rectify``; w is 1 in the isocentre's plane and less nearer to the
+    source, so features can be sampled along the true rays of any acquisition.
+    """
+    half_cube_mm = output_spec.network_size * output_spec.network_spacing_mm / 2
+    to_world_mm = np.diag([half_cube_mm, half_cube_mm, -half_cube_mm])  # about the isocentre
+    matrices = []
+    for view in geometry.views:
+        source = np.array(view.source_lps) - geometry.isocentre_lps
+        along, down, sad_mm = np.array(view.u), np.array(view.v), view.normal @ source
+        if view.beam == "parallel":
+            depth = np.array([0.0, 0.0, 0.0, 1.0])
+            column, row = np.append(along, 0.0), np.append(down, 0.0)
+        else:
+            depth = np.append(-view.normal / sad_mm, 1.0)
+            column = np.append(along, -along @ source) + (along @ source) * depth
+            row = np.append(down, -down @ source) + (down @ source) * depth
+        in_world = np.stack(
+            [2 * column / input_spec.field_mm, 2 * row / input_spec.field_mm, depth]
+        )
+        matrices.append(np.hstack([in_world[:, :3] @ to_world_mm, in_world[:, 3:]]))
+    return np.stack(matrices).astype(np.float32)
+
+
+def orthographic_matrices(views: int = 2) -> NDArray[np.float32]:
+    """Return (V, 3, 4) for a frontal and a lateral parallel beam that fill the images."""
+    frontal = [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    lateral = [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    return np.array([frontal, lateral][:views], np.float32)
+
+
 def target_from_hu(volume_hu: NDArray[np.generic], spec: OutputSpec) -> NDArray[np.float32]:
     """Return a canonical (D, H, W) volume as the network should give it: cranial first, [0, 1]."""
     low, high = spec.hu_window
