@@ -267,7 +267,7 @@ def test_an_impossible_output_is_refused(arguments):
 def turned_view(view, seed):
     """The same view after a random small rotation about a point beside the isocentre."""
     turn = Rotation.from_rotvec(np.random.default_rng(seed).uniform(-0.2, 0.2, 3)).as_matrix()
-    pivot = np.array(ISOCENTRE) + (3.0, -5.0, 7.0)
+    pivot = np.add(ISOCENTRE, (3.0, -5.0, 7.0))
     return replace(
         view,
         source_lps=tuple(turn @ (view.source_lps - pivot) + pivot),
