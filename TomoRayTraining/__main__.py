@@ -27,7 +27,7 @@ from TomoRayTraining.evaluate import (
 )
 from TomoRayTraining.export import ModelCard, export
 from TomoRayTraining.prepare import prepare
-from TomoRayTraining.validate import validation
+from TomoRayTraining.recipes import recipe
 
 METRICS = ("mae_hu", "psnr_db", "ssim", "cosine_similarity", "mae_bone_hu", "dice_bone")
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 usage, 3 environment, 130 stopped (resumable)."
@@ -59,7 +59,7 @@ def _train(options: argparse.Namespace) -> None:
     config = read_config(options.config)
     cases = read_cases(options.cases)
     initial = read_bundle(options.initial) if options.initial else None
-    validate = validation(_split(cases, "val"), config)
+    validate = recipe(config.optimisation.recipe).validation(_split(cases, "val"), config)
     Trainer(config, _split(cases, "train"), options.out, validate, options.device, initial).run(
         _show
     )
@@ -74,7 +74,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     config, cases = read_config(options.config), read_cases(options.cases)
     trainer = Trainer(config, _split(cases, "train"), options.run)
-    average, state = load_checkpoint(trainer.checkpoint, trainer.net)
+    average, state = load_checkpoint(trainer.checkpoint, trainer.recipe)
     card = ModelCard.read(options.card)
     draft = options.run / f"{config.name}.safetensors"
     bundle = export(draft, config, average, card, cases, {}, state)

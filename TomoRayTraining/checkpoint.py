@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +22,31 @@ DAMAGE = (OSError, KeyError, TypeError, ValueError, RuntimeError)
 
 def save_checkpoint(
     path: Path,
-    net: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    networks: nn.Module,
+    optimisers: Mapping[str, torch.optim.Optimizer],
     average: dict[str, Tensor],
     state: dict[str, Any],
 ) -> None:
     """Write weights, Adam's moments, averaged weights and ``state`` (JSON types), atomically."""
-    tensors = {f"net/{name}": tensor for name, tensor in net.state_dict().items()}
+    tensors = {f"net/{name}": tensor for name, tensor in networks.state_dict().items()}
     tensors |= {f"ema/{name}": tensor for name, tensor in average.items()}
-    for number, values in optimiser.state_dict()["state"].items():
-        for key, tensor in values.items():
-            tensors[f"adam/{number}/{key}"] = tensor
+    for name, optimiser in optimisers.items():
+        for number, values in optimiser.state_dict()["state"].items():
+            for key, tensor in values.items():
+                tensors[f"adam/{name}/{number}/{key}"] = tensor
     contiguous = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     with atomic_path(path) as temporary:
         safetensors.torch.save_file(contiguous, temporary, {METADATA_KEY: json.dumps(state)})
 
 
 def load_checkpoint(
-    path: Path, net: nn.Module, optimiser: torch.optim.Optimizer | None = None
+    path: Path,
+    networks: nn.Module,
+    optimisers: Mapping[str, torch.optim.Optimizer] | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Restore weights (and moments) in place; return averaged weights and ``state``.
+
+    The averaged weights are those of the network called ``generator``.
 
     Raises:
         InputError: ``BAD_CHECKPOINT`` for anything that ``save_checkpoint`` did not write.
@@ -52,16 +58,11 @@ def load_checkpoint(
         average = _part(tensors, "ema/")
         if not isinstance(state, dict) or not {"step", "fingerprint"} <= state.keys():
             raise ValueError("step or fingerprint is missing")
-        if average.keys() != net.state_dict().keys():
+        if average.keys() != _part(networks.state_dict(), "generator.").keys():
             raise ValueError("its averaged weights are not those of the network")
-        net.load_state_dict(_part(tensors, "net/"))
-        if optimiser is not None:
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in _part(tensors, "adam/").items():
-                number, key = name.split("/")
-                moments.setdefault(int(number), {})[key] = tensor
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        networks.load_state_dict(_part(tensors, "net/"))
+        for name, optimiser in (optimisers or {}).items():
+            _restore_moments(optimiser, _part(tensors, f"adam/{name}/"))
     except (safetensors.SafetensorError, *DAMAGE) as error:
         raise InputError(
             "BAD_CHECKPOINT",
@@ -71,5 +72,14 @@ def load_checkpoint(
     return average, state
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _restore_moments(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, key = name.split("/")
+        moments.setdefault(int(number), {})[key] = tensor
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -18,6 +18,11 @@ from TomoRayCore.errors import InputError
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """Of an experiment: it becomes a file's name."""
 
+OPEN_LISTS = ("optimisation.milestones",)
+"""Lists of any length."""
+
+SCHEDULES = ("cosine", "linear", "steps", "constant")
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -29,6 +34,12 @@ class ModelConfig:
     arguments: dict[str, Any] = field(default_factory=lambda: {"width": 0.25, "output_size": 64})
     """Its constructor's arguments."""
 
+    discriminator: str = ""
+    """Key of ``TomoRayCore.nets.DISCRIMINATORS``, for recipes with an adversary."""
+
+    discriminator_arguments: dict[str, Any] = field(default_factory=dict)
+    """Its constructor's arguments."""
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -36,6 +47,9 @@ class DataConfig:
 
     spacing_mm: float = 4.0
     """Voxel size of the network's cube."""
+
+    hu_window: tuple[float, float] = (-1000.0, 1500.0)
+    """HU of the network's 0 and 1; values beyond are clipped."""
 
     sad_mm: tuple[float, float] = (850.0, 1250.0)
     """Range from which each example's source-isocentre distance is drawn."""
@@ -89,16 +103,52 @@ class OptimisationConfig:
     """Key of ``TomoRayTraining.recipes.RECIPES``."""
 
     steps: int = 3000
-    """Optimiser steps, one example each."""
+    """Optimiser steps; each sees ``batch_size`` times ``accumulate`` examples."""
+
+    epochs: float = 0.0
+    """Instead of ``steps``, where above 0: how often as many examples are drawn as there are
+    training cases."""
+
+    batch_size: int = 1
+    """Examples in one forward pass."""
+
+    accumulate: int = 1
+    """Forward passes whose gradients are averaged into one step."""
+
+    optimiser: str = "adam"
+    """``adam`` or ``adamw``."""
+
+    betas: tuple[float, float] = (0.5, 0.99)
+    """Adam's."""
+
+    weight_decay: float = 0.0
+    """Adam's (an L2 term) or AdamW's (decoupled)."""
 
     learning_rate: float = 1e-3
-    """Peak of Adam's learning rate: linear warm-up, then cosine to zero."""
+    """Peak of the learning rate, after a linear warm-up."""
+
+    discriminator_learning_rate: float = 0.0
+    """The adversary's, where it differs from ``learning_rate``."""
+
+    schedule: str = "cosine"
+    """``cosine`` to zero; ``linear``: constant up to ``milestones``, then straight to zero;
+    ``steps``: times ``decay`` at each of ``milestones``; ``constant``."""
+
+    milestones: tuple[float, ...] = (0.5,)
+    """Shares of the run at which the schedule changes."""
+
+    decay: float = 0.1
+    """Factor of the schedule ``steps``."""
 
     warmup_steps: int = 50
     """Steps of the linear warm-up."""
 
+    gradient_clip: float = 1.0
+    """Largest norm of a network's gradient; 0 leaves gradients alone."""
+
     ema_decay: float = 0.995
-    """Decay of the averaged weights, which are what is evaluated and exported."""
+    """Decay of the averaged weights, which are what is evaluated and exported; 0 takes the last
+    weights, as the papers do."""
 
     checkpoint_every: int = 100
     """Steps between checkpoints."""
@@ -109,7 +159,10 @@ class OptimisationConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the regression recipe's terms, on volumes in [0, 1] of the HU window."""
+    """Weights of the terms, on volumes in [0, 1] of the HU window.
+
+    Each recipe says which ones it knows; setting another is an error.
+    """
 
     mse: float = 10.0
     """Mean squared error over voxels (X2CT-GAN: 10)."""
@@ -119,6 +172,20 @@ class LossConfig:
 
     projection: float = 10.0
     """Mean absolute error of the means along the three axes (X2CT-GAN: 10)."""
+
+    adversarial: float = 0.0
+    """The discriminator's verdict (X2CT-GAN: 0.1)."""
+
+    perceptual: float = 0.0
+    """Distance of a fixed network's features; needs ``backbone``."""
+
+    backbone: str = ""
+    """A safetensors file with VGG-16's weights, or ``random`` for trying things out."""
+
+    def weights(self) -> dict[str, float]:
+        """Return the weights by name."""
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if name != "backbone"}
 
 
 @dataclass(frozen=True)
@@ -147,12 +214,28 @@ class Config:
         low, high = self.data.sad_mm
         if not 0 < low <= high < math.inf:
             raise _bad(f"data.sad_mm must be a rising range of distances; got {low}, {high}.")
+        low, high = self.data.hu_window
+        if not -32768 <= low < high <= 32767:
+            raise _bad(f"data.hu_window must be a rising range of HU; got {low}, {high}.")
+        if any(not 0 <= share <= 1 for share in self.optimisation.milestones):
+            raise _bad("optimisation.milestones are shares of the run, from 0 to 1.")
+        for name, word, choices in self._choices():
+            if word not in choices:
+                raise _bad(f"{name} is one of {', '.join(choices)}; got {word!r}.")
         for name, value, lowest, highest in self._ranges():
             if not lowest <= value <= highest:
                 raise _bad(f"{name} must be from {lowest:g} to {highest:g}; got {value}.")
         for kind, share in self.data.shares.items():
             if type(share) not in (int, float) or not 0 <= share < math.inf:
                 raise _bad(f"data.shares.{kind} must be a number from 0; got {share!r}.")
+
+    def _choices(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Return name, value and possible values of all settings that are words."""
+        optimisation = self.optimisation
+        return [
+            ("optimisation.optimiser", optimisation.optimiser, ("adam", "adamw")),
+            ("optimisation.schedule", optimisation.schedule, SCHEDULES),
+        ]
 
     def _ranges(self) -> list[tuple[str, float, float, float]]:
         """Return name, value, least and greatest of all numbers that are bounded."""
@@ -170,14 +253,26 @@ class Config:
             ("augmentation.cut_mm", varied.cut_mm, 0, 250),
             ("augmentation.noise", varied.noise, 0, 1),
             ("optimisation.steps", optimisation.steps, 1, 10**9),
+            ("optimisation.epochs", optimisation.epochs, 0, 1e6),
+            ("optimisation.batch_size", optimisation.batch_size, 1, 4096),
+            ("optimisation.accumulate", optimisation.accumulate, 1, 4096),
+            ("optimisation.betas", min(optimisation.betas), 0, 1 - 1e-9),
+            ("optimisation.betas", max(optimisation.betas), 0, 1 - 1e-9),
+            ("optimisation.weight_decay", optimisation.weight_decay, 0, 10),
             ("optimisation.learning_rate", optimisation.learning_rate, 0, 10),
+            (
+                "optimisation.discriminator_learning_rate",
+                optimisation.discriminator_learning_rate,
+                0,
+                10,
+            ),
+            ("optimisation.decay", optimisation.decay, 0, 1),
+            ("optimisation.gradient_clip", optimisation.gradient_clip, 0, 1e9),
             ("optimisation.warmup_steps", optimisation.warmup_steps, 0, 10**9),
             ("optimisation.ema_decay", optimisation.ema_decay, 0, 1 - 1e-9),
             ("optimisation.checkpoint_every", optimisation.checkpoint_every, 1, 10**9),
             ("optimisation.validate_every", optimisation.validate_every, 1, 10**9),
-            ("loss.mse", self.loss.mse, 0, 1e6),
-            ("loss.l1", self.loss.l1, 0, 1e6),
-            ("loss.projection", self.loss.projection, 0, 1e6),
+            *((f"loss.{name}", value, 0, 1e6) for name, value in self.loss.weights().items()),
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -231,6 +326,8 @@ def _build(kind: Any, data: Any, where: str) -> Any:
 
 def _checked(value: Any, default: Any, where: str) -> Any:
     """Give numbers and pairs the type of their default; refuse others."""
+    if where.endswith(OPEN_LISTS) and isinstance(value, list):
+        return tuple(_checked(v, default[0], where) for v in value)
     if isinstance(default, tuple) and isinstance(value, list) and len(value) == len(default):
         return tuple(_checked(v, d, where) for v, d in zip(value, default, strict=True))
     if isinstance(default, float) and type(value) in (int, float):

@@ -1,4 +1,4 @@
-"""Cases to examples; every example is a function of (seed, step) alone."""
+"""Cases to examples; every example is a function of (seed, number) alone."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from torch.utils.data import Dataset
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.io.volume_io import read_volume
-from TomoRayCore.network_io import InputSpec, OutputSpec
+from TomoRayCore.network_io import InputSpec, OutputSpec, view_matrices
 from TomoRayCore.volume import Volume, canonical_grid
 from TomoRayTraining.augmentation import augmented
 from TomoRayTraining.cases import Case
 from TomoRayTraining.config import Config
+from TomoRayTraining.specs import FINE_SPACING_MM
 from TomoRayTraining.synthesis import make_example, random_geometry
-
-FINE_SPACING_MM = 2.0
-"""Grid on which heads are varied and projected; the network's is a whole multiple."""
 
 
 @lru_cache(maxsize=512)
@@ -46,9 +44,9 @@ def chances(cases: Sequence[Case], shares: dict[str, float]) -> NDArray[np.float
 
 
 class TrainingExamples(Dataset[dict[str, Tensor]]):
-    """Example number ``step`` of an endless sequence: a random case, varied and projected.
+    """The first ``count`` of an endless sequence: random cases, varied and projected.
 
-    Randomness comes from (seed, step), not from a state, so a resumed run and any number of
+    Randomness comes from (seed, number), not from a state, so a resumed run and any number of
     workers give the same sequence.
     """
 
@@ -58,7 +56,9 @@ class TrainingExamples(Dataset[dict[str, Tensor]]):
         config: Config,
         input_spec: InputSpec,
         output_spec: OutputSpec,
+        count: int,
     ) -> None:
+        self._count = count
         self._cases = list(cases)
         self._chances = chances(self._cases, config.data.shares)
         self._config = config
@@ -74,10 +74,10 @@ class TrainingExamples(Dataset[dict[str, Tensor]]):
         self._grid = canonical_grid((0.0, 0.0, 0.0), size, FINE_SPACING_MM)
 
     def __len__(self) -> int:
-        return self._config.optimisation.steps
+        return self._count
 
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
-        random = np.random.default_rng([self._config.seed, step])
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        random = np.random.default_rng([self._config.seed, number])
         case = self._cases[int(random.choice(len(self._cases), p=self._chances))]
         volume, mask = augmented(
             cached_volume(case.ct), self._grid, self._config.augmentation, random
@@ -88,6 +88,9 @@ class TrainingExamples(Dataset[dict[str, Tensor]]):
         noise = random.normal(0, sigma, example.images.shape).astype(np.float32)
         return {
             "images": torch.from_numpy(example.images + noise),
+            "view_matrices": torch.from_numpy(
+                view_matrices(geometry, self._input_spec, self._output_spec)
+            ),
             "target": torch.from_numpy(example.target)[None],
             "mask": torch.from_numpy(example.mask)[None],
         }

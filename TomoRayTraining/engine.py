@@ -6,7 +6,8 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,31 +22,14 @@ from TomoRayCore.errors import Cancelled, InputError
 from TomoRayCore.inference import load_network
 from TomoRayCore.nets import build
 from TomoRayCore.nets.blocks import channels_last
-from TomoRayCore.network_io import InputSpec, OutputSpec
 from TomoRayCore.progress import Progress, Report
 from TomoRayTraining.cases import Case
 from TomoRayTraining.checkpoint import load_checkpoint, save_checkpoint
 from TomoRayTraining.config import Config
-from TomoRayTraining.dataset import TrainingExamples
 from TomoRayTraining.recipes import recipe
+from TomoRayTraining.recipes.base import Score, Update
 
-Validate = Callable[[nn.Module], dict[str, float]]
-MAX_GRADIENT_NORM = 1.0
 BAD_STEPS_TO_STOP = 10
-
-
-def specs_of(config: Config) -> tuple[InputSpec, OutputSpec]:
-    """Return what an experiment's network sees and gives."""
-    size = config.model.arguments.get("output_size", 128)
-    if type(size) is not int:
-        raise InputError(
-            "BAD_CONFIG",
-            f"model.arguments.output_size must be a whole number; got {size!r}.",
-            "Correct the experiment's YAML file.",
-        )
-    spacing_mm = config.data.spacing_mm
-    output = OutputSpec(size, spacing_mm, round(size * spacing_mm / 2.0), 2.0)
-    return InputSpec(size=128, field_mm=size * spacing_mm), output
 
 
 class Trainer:
@@ -68,23 +52,29 @@ class Trainer:
         config: Config,
         cases: Sequence[Case],
         folder: Path,
-        validate: Validate | None = None,
+        validate: Score | None = None,
         device: str = "auto",
         initial: Bundle | None = None,
     ) -> None:
         self.config, self.folder = config, folder
         self._validate = validate
-        torch.manual_seed(config.seed)
         self.device = pick_device(device)
-        self.net = channels_last(build(config.model.architecture, config.model.arguments))
+        self.steps = steps_of(config, len(cases))
+        torch.manual_seed(config.seed)
+        kind = recipe(config.optimisation.recipe)
+        generator = channels_last(
+            build(config.model.architecture, config.model.arguments, kind.REGISTRY)
+        )
         if initial is not None:
-            self.net.load_state_dict(load_network(initial).state_dict())
-        self.net.to(self.device)
+            generator.load_state_dict(load_network(initial).state_dict())
         self.started_from = None if initial is None else initial.sha256
-        self._recipe = recipe(config.optimisation.recipe)(self.net, config.loss)
-        self._optimiser = torch.optim.Adam(self.net.parameters(), betas=(0.5, 0.99))
-        self._examples = TrainingExamples(cases, config, *specs_of(config))
-        self.average = {name: t.clone() for name, t in self.net.state_dict().items()}
+        self.recipe = kind(generator, config).to(self.device)
+        self.optimisers = {
+            name: _optimiser(network, config) for name, network in self.recipe.named_children()
+        }
+        per_step = config.optimisation.batch_size * config.optimisation.accumulate
+        self._examples = kind.examples(cases, config, self.steps * per_step)
+        self.average = {name: t.clone() for name, t in generator.state_dict().items()}
         self.step = 0
         self._stop = False
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,23 +98,18 @@ class Trainer:
                 signal.signal(number, handler)
 
     def averaged_net(self) -> nn.Module:
-        """Return a network with the averaged weights, in evaluation mode."""
-        net = build(self.config.model.architecture, self.config.model.arguments)
+        """Return a generator with the averaged weights, in evaluation mode."""
+        model = self.config.model
+        net = build(model.architecture, model.arguments, self.recipe.REGISTRY)
         net.load_state_dict({name: tensor.cpu() for name, tensor in self.average.items()})
         return net.eval()
 
     def _run(self, progress: Progress) -> None:
         optimisation = self.config.optimisation
-        loader = DataLoader(
-            Subset(self._examples, range(self.step, optimisation.steps)),
-            batch_size=1,
-            num_workers=self.config.data.workers,
-            prefetch_factor=2 if self.config.data.workers else None,
-        )
         bad_steps = 0
-        for batch in loader:
-            terms = self._take_step(batch)
-            bad_steps = 0 if math.isfinite(terms["loss"]) else bad_steps + 1
+        for batches in self._batches():
+            terms = self._take_step(batches)
+            bad_steps = 0 if all(map(math.isfinite, terms.values())) else bad_steps + 1
             if bad_steps >= BAD_STEPS_TO_STOP:
                 raise InputError(
                     "DIVERGED",
@@ -132,7 +117,7 @@ class Trainer:
                     "Lower optimisation.learning_rate and resume from the last checkpoint.",
                 )
             self._log({"step": self.step, **terms})
-            share = self.step / optimisation.steps
+            share = self.step / self.steps
             progress("training", share, f"step {self.step}: loss {terms['loss']:.4f}")
             if self._stop or self.step % optimisation.checkpoint_every == 0:
                 self._save()
@@ -142,32 +127,64 @@ class Trainer:
                 self._log({"step": self.step, "validation": self._validate(self.averaged_net())})
         self._save()
 
-    def _take_step(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        """Take one optimiser step, unless loss or gradient is not finite."""
+    def _batches(self) -> Iterator[list[dict[str, Tensor]]]:
+        """Yield what each remaining step sees: a batch for each forward pass."""
+        optimisation, workers = self.config.optimisation, self.config.data.workers
+        size, passes = optimisation.batch_size, optimisation.accumulate
+        numbers = range(self.step * size * passes, self.steps * size * passes)
+        loader = DataLoader(
+            Subset(self._examples, numbers),
+            batch_size=size,
+            num_workers=workers,
+            prefetch_factor=2 if workers else None,
+        )
+        batches = iter(loader)
+        while held := list(islice(batches, passes)):
+            yield held
+
+    def _take_step(self, batches: Sequence[dict[str, Tensor]]) -> dict[str, float]:
+        """Take one step of every optimiser, except those whose gradients are not finite."""
         torch.manual_seed(hash((self.config.seed, self.step)) % 2**31)  # dropout
-        self.net.train()
-        for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate(self.config, self.step)
-        self._optimiser.zero_grad(set_to_none=True)
-        on_device = {name: tensor.to(self.device) for name, tensor in batch.items()}
-        terms: dict[str, Tensor] = self._recipe.training_step(on_device)
-        terms["loss"].backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.net.parameters(), MAX_GRADIENT_NORM)
-        if torch.isfinite(terms["loss"]) and torch.isfinite(norm):
-            self._optimiser.step()
-            self._update_average()
+        self.recipe.train()
+        rate = learning_rate_share(self.config, self.step, self.steps)
+        for name, optimiser in self.optimisers.items():
+            for group in optimiser.param_groups:
+                group["lr"] = rate * peak_learning_rate(self.config, name)
+            optimiser.zero_grad(set_to_none=True)
+        log: dict[str, float] = {}
+        for number, batch in enumerate(batches, start=1):
+            on_device = {name: tensor.to(self.device) for name, tensor in batch.items()}
+            for update in self.recipe.updates(on_device):
+                (update.loss / len(batches)).backward()  # type: ignore[no-untyped-call]
+                _add_to(log, update, 1 / len(batches))
+                if number == len(batches):
+                    log[_gradient_key(update.network)] = self._move(update.network)
+        self._update_average()
         self.step += 1
-        return {name: value.item() for name, value in terms.items()} | {"gradient": norm.item()}
+        return log
+
+    def _move(self, name: str) -> float:
+        """Apply a network's collected gradient, unless it is not finite; return its norm."""
+        parameters = list(getattr(self.recipe, name).parameters())
+        limit = self.config.optimisation.gradient_clip or math.inf
+        norm = nn.utils.clip_grad_norm_(parameters, limit).item()
+        if math.isfinite(norm):
+            self.optimisers[name].step()
+        self.optimisers[name].zero_grad(set_to_none=True)
+        return norm
 
     def _update_average(self) -> None:
         # A short memory at first: random weights must not linger in the average.
         decay = min(self.config.optimisation.ema_decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for name, tensor in self.net.state_dict().items():
-                self.average[name].lerp_(tensor, 1 - decay)
+            for name, tensor in self.recipe.generator.state_dict().items():
+                if tensor.is_floating_point():
+                    self.average[name].lerp_(tensor, 1 - decay)
+                else:
+                    self.average[name].copy_(tensor)
 
     def _resume(self) -> None:
-        average, state = load_checkpoint(self.checkpoint, self.net, self._optimiser)
+        average, state = load_checkpoint(self.checkpoint, self.recipe, self.optimisers)
         if state["fingerprint"] != self.config.fingerprint():
             raise InputError(
                 "OTHER_CONFIG",
@@ -183,7 +200,7 @@ class Trainer:
             "fingerprint": self.config.fingerprint(),
             "started_from": self.started_from,
         }
-        save_checkpoint(self.checkpoint, self.net, self._optimiser, self.average, state)
+        save_checkpoint(self.checkpoint, self.recipe, self.optimisers, self.average, state)
 
     def _log(self, entry: dict[str, Any]) -> None:
         entry = {"time": round(time.time(), 1), **entry}
@@ -194,9 +211,52 @@ class Trainer:
         self._stop = True
 
 
-def learning_rate(config: Config, step: int) -> float:
-    """Return the rate of one step: linear warm-up, then a cosine to zero."""
+def steps_of(config: Config, cases: int) -> int:
+    """Return the optimiser steps of a run over so many training cases."""
+    optimisation = config.optimisation
+    if optimisation.epochs == 0:
+        return optimisation.steps
+    per_step = optimisation.batch_size * optimisation.accumulate
+    return max(1, round(optimisation.epochs * cases / per_step))
+
+
+def peak_learning_rate(config: Config, network: str) -> float:
+    """Return a network's highest learning rate."""
+    optimisation = config.optimisation
+    own = optimisation.discriminator_learning_rate if network.startswith("discriminator") else 0.0
+    return own or optimisation.learning_rate
+
+
+def learning_rate_share(config: Config, step: int, steps: int) -> float:
+    """Return the share of the highest learning rate that one step uses."""
     optimisation = config.optimisation
     warm = min(1.0, (step + 1) / max(1, optimisation.warmup_steps))
-    cosine = 0.5 * (1 + math.cos(math.pi * step / optimisation.steps))
-    return optimisation.learning_rate * warm * cosine
+    done = step / steps
+    if optimisation.schedule == "cosine":
+        return warm * 0.5 * (1 + math.cos(math.pi * done))
+    if optimisation.schedule == "linear":
+        start = optimisation.milestones[0] if optimisation.milestones else 0.0
+        return warm * min(1.0, (1 - done) / (1 - start)) if start < 1 else warm
+    if optimisation.schedule == "steps":
+        return warm * optimisation.decay ** sum(done >= share for share in optimisation.milestones)
+    return warm
+
+
+def _optimiser(network: nn.Module, config: Config) -> torch.optim.Optimizer:
+    optimisation = config.optimisation
+    kind = torch.optim.AdamW if optimisation.optimiser == "adamw" else torch.optim.Adam
+    return kind(
+        network.parameters(), betas=optimisation.betas, weight_decay=optimisation.weight_decay
+    )
+
+
+def _add_to(log: dict[str, float], update: Update, share: float) -> None:
+    """Add an update's loss and terms to a step's log; only the generator's go without prefix."""
+    prefix = "" if update.network == "generator" else f"{update.network}/"
+    for name, value in {"loss": update.loss, **update.terms}.items():
+        key = prefix + name
+        log[key] = log.get(key, 0.0) + share * value.item()
+
+
+def _gradient_key(network: str) -> str:
+    return "gradient" if network == "generator" else f"{network}/gradient"

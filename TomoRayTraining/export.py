@@ -17,7 +17,7 @@ from TomoRayCore.errors import InputError
 from TomoRayCore.presets import from_preset
 from TomoRayTraining.cases import Case
 from TomoRayTraining.config import Config
-from TomoRayTraining.engine import specs_of
+from TomoRayTraining.specs import specs_of
 
 HALF_MAX = float(np.finfo(np.float16).max)
 

@@ -29,3 +29,12 @@ def projection_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """
     terms = [((prediction - target) * mask).mean(dim=axis).abs().mean() for axis in (2, 3, 4)]
     return torch.stack(terms).mean()
+
+
+def voxel_terms(prediction: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Return the terms ``mse``, ``l1`` and ``projection``."""
+    return {
+        "mse": mse_loss(prediction, target, mask),
+        "l1": l1_loss(prediction, target, mask),
+        "projection": projection_loss(prediction, target, mask),
+    }

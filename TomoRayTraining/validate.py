@@ -12,14 +12,19 @@ from TomoRayCore.drr import project
 from TomoRayCore.errors import InputError
 from TomoRayCore.inference import run_network
 from TomoRayCore.io.volume_io import read_volume
-from TomoRayCore.network_io import OutputSpec, network_images, volume_from_output
+from TomoRayCore.network_io import (
+    OutputSpec,
+    network_images,
+    view_matrices,
+    volume_from_output,
+)
 from TomoRayCore.presets import from_preset
 from TomoRayCore.resample import resample
 from TomoRayCore.volume import Volume, canonical_grid
 from TomoRayTraining.augmentation import scanned_slices
 from TomoRayTraining.cases import Case
 from TomoRayTraining.config import Config
-from TomoRayTraining.engine import specs_of
+from TomoRayTraining.specs import specs_of
 
 
 def validation(cases: Sequence[Case], config: Config) -> Callable[[nn.Module], dict[str, float]]:
@@ -30,15 +35,16 @@ def validation(cases: Sequence[Case], config: Config) -> Callable[[nn.Module], d
         ct = read_volume(case.ct)
         geometry = from_preset(isocentre_lps=ct.grid.centre_lps)
         images = network_images(project(ct, geometry), geometry, input_spec)
+        inputs = (images, view_matrices(geometry, input_spec, output_spec))
         fine = about_centre(ct, output_spec)
-        prepared.append((images, ct.grid.centre_lps, fine, scanned_slices(fine)))
+        prepared.append((inputs, ct.grid.centre_lps, fine, scanned_slices(fine)))
     if not prepared:
         raise InputError("BAD_CASES", "The validation split is empty.", "Add val cases.")
 
     def score(net: nn.Module) -> dict[str, float]:
         errors, psnrs = [], []
-        for images, centre, truth, scanned in prepared:
-            output = run_network(net, images, torch.device("cpu"))
+        for inputs, centre, truth, scanned in prepared:
+            output = run_network(net, *inputs, torch.device("cpu"))
             sct = resample(volume_from_output(output, output_spec, centre), truth.grid)
             ours = np.clip(sct.array_hu[scanned], -1000, 1000).astype(np.float32)
             theirs = np.clip(truth.array_hu[scanned], -1000, 1000).astype(np.float32)

@@ -86,7 +86,7 @@ class Toy(nn.Module):
         self.output = nn.Conv3d(3, 1, 1)
         self.unused = nn.Linear(2, 2)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, view_matrices: Tensor | None = None) -> Tensor:
         frontal, lateral = self.shrink(images).unbind(dim=1)  # (B, S, S) each
         size = frontal.shape[-1]
         lifted = [

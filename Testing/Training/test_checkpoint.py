@@ -16,26 +16,33 @@ from TomoRayTraining.checkpoint import METADATA_KEY, load_checkpoint, save_check
 STATE = {"step": 3, "fingerprint": "abc"}
 
 
-def network(seed: int = 0, width: int = 4) -> nn.Module:
+def network(seed: int = 0, width: int = 4) -> nn.ModuleDict:
+    """A generator and an adversary."""
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Conv3d(1, width, 3), nn.ReLU(), nn.Linear(5, 2), nn.Linear(2, 2))
+    generator = nn.Sequential(nn.Conv3d(1, width, 3), nn.ReLU(), nn.Linear(5, 2), nn.Linear(2, 2))
+    return nn.ModuleDict({"generator": generator, "discriminator": nn.Linear(2, 1)})
 
 
-def adam(net: nn.Module) -> torch.optim.Adam:
-    return torch.optim.Adam(net.parameters(), lr=0.1, betas=(0.5, 0.99))
+def adam(net: nn.ModuleDict) -> dict[str, torch.optim.Optimizer]:
+    return {
+        name: torch.optim.Adam(part.parameters(), lr=0.1, betas=(0.5, 0.99))
+        for name, part in net.items()
+    }
 
 
-def train(net: nn.Module, optimiser: torch.optim.Optimizer, steps: int) -> None:
+def train(net: nn.ModuleDict, optimisers: dict[str, torch.optim.Optimizer], steps: int) -> None:
     """Take steps that leave the last layer without a gradient, as unused layers are."""
     for step in range(steps):
         images = torch.rand(1, 1, 5, 5, 7, generator=torch.Generator().manual_seed(step))
-        optimiser.zero_grad(set_to_none=True)
-        net[:3](images).square().sum().backward()
-        optimiser.step()
+        for optimiser in optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        net["discriminator"](net["generator"][:3](images)).square().sum().backward()
+        for optimiser in optimisers.values():
+            optimiser.step()
 
 
-def average_of(net: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor * 0.5 for name, tensor in net.state_dict().items()}
+def average_of(net: nn.ModuleDict) -> dict[str, Tensor]:
+    return {name: tensor * 0.5 for name, tensor in net["generator"].state_dict().items()}
 
 
 @pytest.fixture
@@ -47,7 +54,7 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "c.safetensors"
 
 
-def refusal(path: Path, net: nn.Module | None = None) -> str:
+def refusal(path: Path, net: nn.ModuleDict | None = None) -> str:
     net = net or network()
     with pytest.raises(InputError) as error:
         load_checkpoint(path, net, adam(net))
@@ -63,7 +70,9 @@ def test_a_resumed_optimiser_goes_on_as_if_it_had_never_stopped(saved):
     resumed_optimiser = adam(resumed)
     average, state = load_checkpoint(saved, resumed, resumed_optimiser)
     assert state == STATE
-    assert all(torch.equal(average[k], v * 0.5) for k, v in straight.state_dict().items())
+    assert all(
+        torch.equal(average[k], v * 0.5) for k, v in straight["generator"].state_dict().items()
+    )
     for net, its_optimiser in ((straight, optimiser), (resumed, resumed_optimiser)):
         train(net, its_optimiser, 2)
     for one, two in zip(straight.parameters(), resumed.parameters(), strict=True):
@@ -82,11 +91,13 @@ def test_weights_alone_can_be_read(saved):
 
 def test_a_memory_layout_does_not_matter(tmp_path):
     net = network()
-    net[0].weight.data = net[0].weight.data.contiguous(memory_format=torch.channels_last_3d)
+    net["generator"][0].weight.data = net["generator"][0].weight.data.contiguous(
+        memory_format=torch.channels_last_3d
+    )
     save_checkpoint(tmp_path / "c.safetensors", net, adam(net), average_of(net), STATE)
     other = network(seed=9)
     load_checkpoint(tmp_path / "c.safetensors", other)
-    assert torch.equal(other[0].weight, net[0].weight)
+    assert torch.equal(other["generator"][0].weight, net["generator"][0].weight)
 
 
 def test_saving_again_replaces_the_file_whole(saved):
@@ -140,7 +151,9 @@ def test_a_file_of_somebody_else_is_refused(saved, metadata):
     refusal(saved)
 
 
-@pytest.mark.parametrize("prefix", ["net/0.weight", "ema/0.weight"])
+@pytest.mark.parametrize(
+    "prefix", ["net/generator.0.weight", "net/discriminator.weight", "ema/0.weight"]
+)
 def test_a_missing_tensor_is_refused(saved, prefix):
     tensors = safetensors.torch.load_file(saved)
     del tensors[prefix]
@@ -148,7 +161,9 @@ def test_a_missing_tensor_is_refused(saved, prefix):
     refusal(saved)
 
 
-@pytest.mark.parametrize("name", ["adam/x/exp_avg", "adam/0", "adam/0/a/b"])
+@pytest.mark.parametrize(
+    "name", ["adam/generator/x/exp_avg", "adam/generator/0", "adam/discriminator/0/a/b"]
+)
 def test_a_garbled_moment_is_refused(saved, name):
     tensors = safetensors.torch.load_file(saved)
     tensors[name] = torch.zeros(3)

@@ -13,12 +13,12 @@ from TomoRayCore.errors import InputError
 from TomoRayTraining.cases import Case, read_cases
 from TomoRayTraining.config import AugmentationConfig, DataConfig
 from TomoRayTraining.dataset import TrainingExamples, chances
-from TomoRayTraining.engine import specs_of
+from TomoRayTraining.specs import specs_of
 
 
 def examples(table, config) -> TrainingExamples:
     cases = [case for case in read_cases(table) if case.split == "train"]
-    return TrainingExamples(cases, config, *specs_of(config))
+    return TrainingExamples(cases, config, *specs_of(config), config.optimisation.steps)
 
 
 def test_an_example_depends_on_seed_and_step_alone(table, tiny):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,7 +18,14 @@ from TomoRayCore.errors import Cancelled, InputError
 from TomoRayCore.progress import Step
 from TomoRayTraining.cases import Case, read_cases
 from TomoRayTraining.config import Config, LossConfig, ModelConfig, OptimisationConfig
-from TomoRayTraining.engine import BAD_STEPS_TO_STOP, Trainer, learning_rate, specs_of
+from TomoRayTraining.engine import (
+    BAD_STEPS_TO_STOP,
+    Trainer,
+    learning_rate_share,
+    peak_learning_rate,
+    steps_of,
+)
+from TomoRayTraining.specs import specs_of
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +75,9 @@ def test_training_changes_every_weight_that_is_used(finished, training, toy, tmp
     changed = {
         name
         for (name, before), after in zip(
-            fresh.net.named_parameters(), finished.net.parameters(), strict=True
+            fresh.recipe.generator.named_parameters(),
+            finished.recipe.generator.parameters(),
+            strict=True,
         )
         if not torch.equal(before, after)
     }
@@ -75,8 +85,8 @@ def test_training_changes_every_weight_that_is_used(finished, training, toy, tmp
 
 
 def test_averaged_weights_lie_between_the_first_and_the_last(finished, training, toy, tmp_path):
-    first = Trainer(toy, training, tmp_path).net.state_dict()
-    last, average = finished.net.state_dict(), finished.average
+    first = Trainer(toy, training, tmp_path).recipe.generator.state_dict()
+    last, average = finished.recipe.generator.state_dict(), finished.average
     name = "mix.weight"
     assert not torch.equal(average[name], last[name])
     assert (average[name] - last[name]).norm() < (first[name] - last[name]).norm()
@@ -107,7 +117,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights(finished, training, toy, tmp_
 def equal_weights(one: Trainer, two: Trainer) -> bool:
     return all(
         torch.equal(a[name], b[name])
-        for a, b in ((one.net.state_dict(), two.net.state_dict()), (one.average, two.average))
+        for a, b in (
+            (one.recipe.state_dict(), two.recipe.state_dict()),
+            (one.average, two.average),
+        )
         for name in a
     )
 
@@ -149,12 +162,12 @@ def test_a_loss_that_stays_nan_ends_the_run_and_spares_the_weights(training, toy
     many = replace(toy, optimisation=replace(toy.optimisation, steps=100))
     trainer = Trainer(many, training, tmp_path)
     trainer._examples = _Nans(trainer._examples[0])
-    before = {name: tensor.clone() for name, tensor in trainer.net.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in trainer.recipe.state_dict().items()}
     with pytest.raises(InputError) as error:
         trainer.run()
     assert error.value.code == "DIVERGED"
     assert trainer.step == BAD_STEPS_TO_STOP
-    assert all(torch.equal(before[n], t) for n, t in trainer.net.state_dict().items())
+    assert all(torch.equal(before[n], t) for n, t in trainer.recipe.state_dict().items())
 
 
 class _Nans(torch.utils.data.Dataset):
@@ -170,17 +183,57 @@ class _Nans(torch.utils.data.Dataset):
         return self.example
 
 
+def rates(steps: int, **settings) -> list[float]:
+    config = Config("x", optimisation=OptimisationConfig(warmup_steps=0, **settings))
+    return [learning_rate_share(config, step, steps) for step in range(steps)]
+
+
 def test_the_learning_rate_warms_up_and_falls_to_nothing():
-    config = Config("x", optimisation=OptimisationConfig(steps=1000, warmup_steps=10))
-    rates = [learning_rate(config, step) for step in range(1000)]
-    peak = config.optimisation.learning_rate
-    assert rates[0] == pytest.approx(0.1 * peak)
-    assert max(rates) == pytest.approx(peak, rel=1e-3)
-    assert rates.index(max(rates)) == 9
-    assert all(a > b for a, b in pairwise(rates[9:]))
-    assert rates[-1] < 1e-5 * peak
-    cold = Config("x", optimisation=OptimisationConfig(steps=10, warmup_steps=0))
-    assert learning_rate(cold, 0) == peak
+    config = Config("x", optimisation=OptimisationConfig(warmup_steps=10))
+    shares = [learning_rate_share(config, step, 1000) for step in range(1000)]
+    assert shares[0] == pytest.approx(0.1)
+    assert max(shares) == pytest.approx(1, rel=1e-3)
+    assert shares.index(max(shares)) == 9
+    assert all(a > b for a, b in pairwise(shares[9:]))
+    assert shares[-1] < 1e-5
+    assert rates(10)[0] == 1
+
+
+def test_schedules_of_the_papers():
+    linear = rates(100, schedule="linear", milestones=(0.5,))
+    assert linear[:51] == [1.0] * 51
+    np.testing.assert_allclose(np.diff(linear[50:]), -0.02)
+    falls = rates(100, schedule="steps", milestones=(0.5, 0.7), decay=0.1)
+    assert falls[49:51] == [1.0, 0.1]
+    assert falls[69:71] == pytest.approx([0.1, 0.01])
+    assert set(rates(20, schedule="constant")) == {1.0}
+
+
+def test_an_adversary_may_have_a_rate_of_its_own():
+    own = Config("x", optimisation=OptimisationConfig(discriminator_learning_rate=0.5))
+    assert peak_learning_rate(own, "discriminator") == 0.5
+    assert peak_learning_rate(own, "generator") == own.optimisation.learning_rate
+    assert peak_learning_rate(Config("x"), "discriminator") == 1e-3
+
+
+def test_epochs_count_the_cases_and_what_a_step_sees():
+    config = Config("x", optimisation=OptimisationConfig(epochs=100, batch_size=2, accumulate=4))
+    assert steps_of(config, 81) == round(100 * 81 / 8)
+    assert steps_of(Config("x", optimisation=OptimisationConfig(steps=7)), 81) == 7
+
+
+def test_accumulated_passes_move_as_one_batch_of_them(training, toy, tmp_path):
+    weights = []
+    for batch_size, accumulate in ((2, 1), (1, 2)):
+        settings = replace(toy.optimisation, steps=2, batch_size=batch_size, accumulate=accumulate)
+        config = replace(toy, optimisation=settings)
+        trainer = Trainer(config, training, tmp_path / str(accumulate))
+        for module in trainer.recipe.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        trainer.run()
+        weights.append(trainer.recipe.generator.mix.weight.detach())
+    torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-6)
 
 
 def test_the_network_sees_the_field_that_its_cube_fills(toy):

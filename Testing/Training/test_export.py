@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from TomoRayCore.bundle import read_bundle
 from TomoRayCore.errors import InputError
@@ -113,10 +114,12 @@ def test_training_can_start_from_a_model_file_and_says_from_which(tmp_path, tabl
     start = export(first, toy, weights, ModelCard.read(card), cases, {}, {"step": 5})
     trainer = Trainer(toy, cases, tmp_path / "run", initial=start)
     halves = {name: tensor.half().float() for name, tensor in weights.items()}
-    assert all(torch.equal(trainer.net.state_dict()[name], halves[name]) for name in halves)
+    assert all(
+        torch.equal(trainer.recipe.generator.state_dict()[name], halves[name]) for name in halves
+    )
     assert all(torch.equal(trainer.average[name], halves[name]) for name in halves)
     trainer.run()
-    average, state = load_checkpoint(trainer.checkpoint, trainer.net)
+    average, state = load_checkpoint(trainer.checkpoint, trainer.recipe)
     second = tmp_path / "second.safetensors"
     bundle = export(second, toy, average, ModelCard.read(card), cases, {}, state)
     assert bundle.description["training"]["started_from_sha256"] == start.sha256
@@ -152,7 +155,9 @@ def test_from_phantoms_to_a_model_file_that_reconstructs(tmp_path, heads, card, 
     assert main(["export", str(experiment), *table, *exported]) == 0
     bundle = read_bundle(model)
     assert bundle.description["metrics"] == json.loads(capsys.readouterr().out)
-    average, state = load_checkpoint(run / "checkpoint.safetensors", load_network(bundle))
+    average, state = load_checkpoint(
+        run / "checkpoint.safetensors", nn.ModuleDict({"generator": load_network(bundle)})
+    )
     assert state["step"] == bundle.description["training"]["steps"] == 2
     name = "fusion.output.0.weight"
     assert np.array_equal(bundle.tensors[name], average[name].numpy().astype(np.float16))

@@ -22,7 +22,7 @@ from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry, ViewGeometry
 from TomoRayCore.nets import build
 from TomoRayCore.nets.blocks import channels_last
-from TomoRayCore.network_io import network_images, volume_from_output
+from TomoRayCore.network_io import network_images, view_matrices, volume_from_output
 from TomoRayCore.progress import Progress, Report
 from TomoRayCore.radiograph import Radiograph
 from TomoRayCore.resample import resample
@@ -87,7 +87,8 @@ def reconstruct(
     progress("preparing", 0.3, "Bringing the images to the network's field of view")
     images = network_images([r.pixels for r in ordered], geometry, bundle.input)
     progress("network", 0.4, "Running the network")
-    output = run_network(net, images, where, seed)
+    matrices = view_matrices(geometry, bundle.input, bundle.output)
+    output = run_network(net, images, matrices, where, seed)
     progress("resampling", 0.9, "Bringing the result to the output grid")
     sct = _to_output_grid(output, bundle, geometry)
     provenance = {
@@ -139,12 +140,17 @@ def load_network(bundle: Bundle) -> nn.Module:
 
 
 def run_network(
-    net: nn.Module, images: NDArray[np.float32], device: torch.device, seed: int = 0
+    net: nn.Module,
+    images: NDArray[np.float32],
+    matrices: NDArray[np.float32],
+    device: torch.device,
+    seed: int = 0,
 ) -> NDArray[np.float32]:
-    """Run a generator on one examination: (V, S, S) in, (D, H, W) out, no gradients."""
+    """Run a generator on one examination: (V, S, S) and (V, 3, 4) in, (D, H, W) out."""
     torch.manual_seed(seed)
+    inputs = (torch.from_numpy(array)[None].to(device) for array in (images, matrices))
     with torch.inference_mode():
-        output = net(torch.from_numpy(images)[None].to(device))
+        output = net(*inputs)
     return np.asarray(output[0, 0].float().cpu().numpy())
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from TomoRayCore.errors import InputError
+from TomoRayTraining.recipes.base import Recipe
 from TomoRayTraining.recipes.regression import RegressionRecipe
 
-RECIPES = {"regression": RegressionRecipe}
+RECIPES: dict[str, type[Recipe]] = {
+    "regression": RegressionRecipe,
+}
 
 
-def recipe(name: str) -> type[RegressionRecipe]:
+def recipe(name: str) -> type[Recipe]:
     """Return the recipe of this name.
 
     Raises:

@@ -86,7 +86,7 @@ class X2CTGenerator(nn.Module):
         self.fusion = _FusionDecoder(width, output_size)
         initialise(self)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, view_matrices: Tensor | None = None) -> Tensor:
         if images.ndim != 4 or tuple(images.shape[1:]) != (2, self.input_size, self.input_size):
             raise InputError(
                 "BAD_SHAPE",
