@@ -3,7 +3,8 @@
 At 0 degrees the source is anterior (an AP view) and ``u`` points to the patient's left, so column
 0 shows the patient's right. A positive angle turns source and detector about the superior axis;
 at 90 degrees (LAT) the source is on the patient's left and ``u`` points to posterior, so column 0
-is anterior. Both have ``v`` pointing to inferior: row 0 is superior.
+is anterior. Both have ``v`` pointing to inferior: row 0 is superior. A positive tilt then raises
+the source toward the head.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from TomoRayCore.geometry import (
     as_vector,
     bad_geometry,
 )
+from TomoRayCore.view_names import view_angle
 
-ANGLE_OF_VIEW = {"AP": 0.0, "PA": 180.0, "LAT": 90.0}
+Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -73,46 +75,63 @@ def make_view(
     *,
     sad_mm: float,
     sdd_mm: float,
-    detector_mm: float,
-    size: int,
+    detector_mm: float | Pair,
+    size: int | tuple[int, int],
     isocentre_lps: ArrayLike = (0.0, 0.0, 0.0),
     beam: Beam = "cone",
+    tilt_deg: float = 0.0,
+    rotate_deg: float = 0.0,
+    detector_offset_mm: Pair = (0.0, 0.0),
+    mirrored: bool | None = None,
 ) -> ViewGeometry:
-    """Return a view whose central ray meets the isocentre at right angles to a square detector.
+    """Return a view whose central ray meets the isocentre at right angles to the detector.
 
     Args:
         label: The view's name.
-        angle_deg: Turn about the superior axis: 0 AP, 90 LAT, 180 PA. For angles beyond a right
-            angle the image is shown from the front, as radiologists hang a PA film.
+        angle_deg: Turn about the superior axis: 0 AP, 90 LAT, 180 PA.
         sad_mm: Source to isocentre.
         sdd_mm: Source to detector.
-        detector_mm: Edge length of the detector.
-        size: Pixels along an edge.
+        detector_mm: Edge length of the detector, or (height, width).
+        size: Pixels along an edge, or (rows, columns).
         isocentre_lps: Point in space.
         beam: ``cone`` or ``parallel``.
+        tilt_deg: Rise of the source toward the head.
+        rotate_deg: Turn of the detector in its plane, from ``u`` toward ``v``: clockwise as the
+            image is shown, so that what it shows turns counter-clockwise.
+        detector_offset_mm: Shift of the detector's middle away from the central ray, along ``u``
+            and ``v`` (after the turn).
+        mirrored: Show the image from the other side than the source's. None: for angles beyond a
+            right angle, as radiologists hang a PA film.
     """
-    if not (math.isfinite(angle_deg) and 0 < sad_mm < sdd_mm < math.inf):
+    angles = (angle_deg, tilt_deg, rotate_deg, *detector_offset_mm)
+    if not (all(map(math.isfinite, angles)) and 0 < sad_mm < sdd_mm < math.inf):
         raise bad_geometry(
-            "0 < SAD < SDD and a finite angle must hold; "
-            f"got SAD {sad_mm:g} mm, SDD {sdd_mm:g} mm, {angle_deg:g} degrees."
+            "0 < SAD < SDD and finite angles and offsets must hold; "
+            f"got SAD {sad_mm:g} mm, SDD {sdd_mm:g} mm, {', '.join(f'{a:g}' for a in angles)}."
         )
-    if not (1 <= int(size) <= 8192 and detector_mm > 0):
-        raise bad_geometry(f"A detector of {size} pixels and {detector_mm:g} mm cannot be built.")
-    turn = math.radians(angle_deg)
-    to_source = _exact_units(np.array([math.sin(turn), -math.cos(turn), 0.0]))
-    along = _exact_units(np.array([math.cos(turn), math.sin(turn), 0.0]))
-    if abs((angle_deg + 180) % 360 - 180) > 90 + 1e-9:
-        along = -along + 0.0
+    rows, columns = (size, size) if isinstance(size, int) else size
+    height_mm, width_mm = (
+        detector_mm if isinstance(detector_mm, tuple) else (detector_mm, detector_mm)
+    )
+    buildable = min(rows, columns) >= 1 and max(rows, columns) <= 8192
+    if not (buildable and min(height_mm, width_mm) > 0):
+        raise bad_geometry(
+            f"A detector of {rows} x {columns} pixels and {height_mm:g} x {width_mm:g} mm cannot "
+            "be built."
+        )
+    if mirrored is None:
+        mirrored = abs((angle_deg + 180) % 360 - 180) > 90 + 1e-9
+    to_source, u, v = _directions(angle_deg, tilt_deg, rotate_deg, mirrored)
     isocentre = np.array(as_vector("isocentre_lps", isocentre_lps))
-    spacing_mm = detector_mm / size
+    shift = detector_offset_mm[0] * u + detector_offset_mm[1] * v
     return ViewGeometry(
         label=label,
         source_lps=as_triple(isocentre + sad_mm * to_source),
-        detector_centre_lps=as_triple(isocentre - (sdd_mm - sad_mm) * to_source),
-        u=as_triple(along),
-        v=(0.0, 0.0, -1.0),
-        pixel_spacing_mm=(spacing_mm, spacing_mm),
-        size=(size, size),
+        detector_centre_lps=as_triple(isocentre - (sdd_mm - sad_mm) * to_source + shift),
+        u=as_triple(u),
+        v=as_triple(v),
+        pixel_spacing_mm=(height_mm / rows, width_mm / columns),
+        size=(rows, columns),
         beam=beam,
     )
 
@@ -121,28 +140,42 @@ def from_preset(
     name: str = "cranial-biplanar",
     *,
     isocentre_lps: ArrayLike = (0.0, 0.0, 0.0),
-    size: int = 128,
+    size: int | Sequence[int] = 128,
     views: Sequence[str] = ("AP", "LAT"),
     sad_mm: float | None = None,
     sdd_mm: float | None = None,
     field_mm: float | None = None,
+    beam: Beam | None = None,
+    spacing_mm: float | Sequence[float] | None = None,
+    detector_mm: float | Sequence[float] | None = None,
+    rotate_deg: float = 0.0,
+    detector_offset_mm: Sequence[float] = (0.0, 0.0),
 ) -> AcquisitionGeometry:
     """Return a preset's geometry about an isocentre.
 
-    The detector is as large as the shadow of a cube of ``field_mm`` about the isocentre, so the
-    cube is seen whole from every preset view.
+    Unless told otherwise the detector is as large as the shadow of a cube of ``field_mm`` about
+    the isocentre: the cube is seen whole by an AP, PA or lateral view, and the ball in it by
+    every view.
 
     Args:
         name: A key of ``PRESETS``.
         isocentre_lps: World position in mm.
-        size: Pixels along each edge of the detector.
-        views: Labels out of ``AP``, ``PA``, ``LAT``; upper or lower case.
+        size: Pixels along each edge of the detector, or (rows, columns).
+        views: ``AP``, ``PA``, ``LAT`` or angles; see ``view_names.view_angle``.
         sad_mm: Instead of the preset's.
         sdd_mm: Instead of the preset's.
         field_mm: Instead of the preset's.
+        beam: Instead of the preset's.
+        spacing_mm: Pixel spacing at the detector, one number or (row, column); instead of
+            ``field_mm``'s.
+        detector_mm: Edge length of the detector, one number or (height, width); instead of
+            ``field_mm``'s.
+        rotate_deg: Turn of each detector in its plane; see ``make_view``.
+        detector_offset_mm: Shift of each detector along its ``u`` and ``v``.
 
     Raises:
-        InputError: ``PRESET_UNKNOWN``, ``VIEW_UNKNOWN`` or ``BAD_GEOMETRY``.
+        InputError: ``PRESET_UNKNOWN``, ``VIEW_UNKNOWN`` or ``BAD_GEOMETRY`` (also for a
+            view asked for twice).
     """
     if name not in PRESETS:
         raise InputError(
@@ -154,36 +187,73 @@ def from_preset(
     sad_mm = preset.sad_mm if sad_mm is None else float(sad_mm)
     sdd_mm = preset.sdd_mm if sdd_mm is None else float(sdd_mm)
     field_mm = preset.field_mm if field_mm is None else float(field_mm)
+    beam = preset.beam if beam is None else beam
     if not 0 < field_mm < 2 * sad_mm:
         raise bad_geometry(
             f"A field of {field_mm:g} mm does not fit in front of a source at {sad_mm:g} mm."
         )
-    magnification = sdd_mm / (sad_mm - field_mm / 2) if preset.beam == "cone" else 1.0
-    labels = [str(label).strip().upper() for label in views]
-    unknown = [label for label in labels if label not in ANGLE_OF_VIEW]
-    if unknown:
-        raise InputError(
-            "VIEW_UNKNOWN",
-            f"The view {unknown[0]!r} is not known.",
-            f"Use one of {', '.join(ANGLE_OF_VIEW)}.",
-        )
+    rows, columns = _whole_pair("size", size)
+    magnification = sdd_mm / (sad_mm - field_mm / 2) if beam == "cone" else 1.0
+    edges_mm = (field_mm * magnification, field_mm * magnification)
+    if spacing_mm is not None and detector_mm is not None:
+        raise bad_geometry("Both a pixel spacing and a detector size are given; one follows.")
+    if spacing_mm is not None:
+        row_mm, column_mm = _pair("spacing_mm", spacing_mm)
+        edges_mm = (row_mm * rows, column_mm * columns)
+    elif detector_mm is not None:
+        edges_mm = _pair("detector_mm", detector_mm)
     return AcquisitionGeometry(
         name=name,
         isocentre_lps=as_vector("isocentre_lps", isocentre_lps),
         views=tuple(
             make_view(
-                label,
-                ANGLE_OF_VIEW[label],
+                view.label,
+                view.angle_deg,
                 sad_mm=sad_mm,
                 sdd_mm=sdd_mm,
-                detector_mm=field_mm * magnification,
-                size=size,
+                detector_mm=edges_mm,
+                size=(rows, columns),
                 isocentre_lps=isocentre_lps,
-                beam=preset.beam,
+                beam=beam,
+                tilt_deg=view.tilt_deg,
+                rotate_deg=float(rotate_deg),
+                detector_offset_mm=_pair("detector_offset_mm", detector_offset_mm),
+                mirrored=view.mirrored,
             )
-            for label in labels
+            for view in map(view_angle, views)
         ),
     )
+
+
+def _directions(
+    angle_deg: float, tilt_deg: float, rotate_deg: float, mirrored: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the unit vectors to the source, of growing column and of growing row."""
+    turn, rise, spin = (math.radians(deg) for deg in (angle_deg, tilt_deg, rotate_deg))
+    level = np.array([math.sin(turn), -math.cos(turn), 0.0])
+    up = np.array([0.0, 0.0, 1.0])
+    along = np.array([math.cos(turn), math.sin(turn), 0.0]) * (-1 if mirrored else 1)
+    to_source = math.cos(rise) * level + math.sin(rise) * up
+    down = math.sin(rise) * level - math.cos(rise) * up
+    u = math.cos(spin) * along + math.sin(spin) * down
+    v = math.cos(spin) * down - math.sin(spin) * along
+    return _exact_units(to_source), _exact_units(u), _exact_units(v)
+
+
+def _pair(name: str, value: float | Sequence[float]) -> Pair:
+    """Return one number twice, or two numbers."""
+    try:
+        first, second = np.broadcast_to(np.asarray(value, float), 2).tolist()
+    except (TypeError, ValueError) as error:
+        raise bad_geometry(f"{name} must be one or two numbers, not {value!r}.") from error
+    return first, second
+
+
+def _whole_pair(name: str, value: float | Sequence[float]) -> tuple[int, int]:
+    first, second = _pair(name, value)
+    if not (first.is_integer() and second.is_integer()):
+        raise bad_geometry(f"{name} must be whole numbers, not {value!r}.")
+    return int(first), int(second)
 
 
 def _exact_units(vector: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry
+from TomoRayCore.view_names import is_oblique_label
 
 View = Literal["AP", "PA", "LAT"]
 """AP and PA are frontal, LAT is lateral. Row 0 is superior; a frontal image's column 0 is the
@@ -30,7 +31,8 @@ class Radiograph:
 
     Attributes:
         pixels: (H, W) float32, larger = more attenuation, row 0 superior; read-only.
-        view: ``AP``, ``PA`` or ``LAT``.
+        view: ``AP``, ``PA`` or ``LAT``; a DRR's may also be made of angles (``A30``), or any label
+            of its ``acquisition``.
         pixel_spacing_mm: (row, column) spacing at the detector in mm, or None where unknown.
         quantity: What a pixel's number means.
         provenance: What was read or done, as text: source file, polarity, spacing's origin, ...
@@ -42,7 +44,7 @@ class Radiograph:
     """
 
     pixels: NDArray[np.float32]
-    view: View
+    view: str
     pixel_spacing_mm: tuple[float, float] | None
     quantity: Quantity = "relative"
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -50,7 +52,8 @@ class Radiograph:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixels", _checked_pixels(self.pixels))
-        if self.view not in get_args(View):
+        own = () if self.acquisition is None else self.acquisition.labels
+        if self.view not in (*get_args(View), *own) and not is_oblique_label(self.view):
             raise InputError(
                 "VIEW_UNKNOWN",
                 f"The view {self.view!r} is not known.",

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from TomoRayCore.cli.console import Console, add_command, add_common, outputs_text
-from TomoRayCore.presets import ANGLE_OF_VIEW, PRESETS
+from TomoRayCore.errors import InputError
+from TomoRayCore.presets import PRESETS
 from TomoRayCore.progress import Progress
+from TomoRayCore.view_names import view_angle
 from TomoRayCore.windows import WINDOWS
 
 CT_HELP = "CT of a head: NRRD, NIfTI or MHA file, a DICOM folder, or one of its files"
@@ -276,9 +278,15 @@ def _size(text: str) -> int:
 
 
 def _views(text: str) -> tuple[str, ...]:
-    views = tuple(view.strip().upper() for view in text.split(",") if view.strip())
-    if not views or len(set(views)) != len(views) or not set(views) <= set(ANGLE_OF_VIEW):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list like ap,lat out of ap, pa, lat")
+    views = tuple(view.strip() for view in text.split(",") if view.strip())
+    try:
+        labels = [view_angle(view).label for view in views]
+    except InputError as error:
+        raise argparse.ArgumentTypeError(f"{error.message} {error.remedy}") from error
+    if not labels or len(set(labels)) != len(labels):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of different views like ap,lat,30"
+        )
     return views
 
 
