@@ -60,18 +60,16 @@ def plan_view(grid: Grid, view: ViewGeometry) -> ViewPlan:
             "Resample the volume to a grid along the detector's axes, or use drr.project.",
         )
     normal_axis, row_axis, column_axis = axes
-    to_index = np.linalg.inv(grid.ijk_to_lps)
-    source = to_index[:3, :3] @ view.source_lps + to_index[:3, 3]
-    centre = to_index[:3, :3] @ view.detector_centre_lps + to_index[:3, 3]
-    row_step = float(to_index[row_axis, :3] @ np.array(view.v)) * view.pixel_spacing_mm[0]
-    column_step = float(to_index[column_axis, :3] @ np.array(view.u)) * view.pixel_spacing_mm[1]
-    rows = centre[row_axis] + row_step * _centred(view.size[0])
-    columns = centre[column_axis] + column_step * _centred(view.size[1])
+    source, centre, down, along = index_frame(grid, view)
+    rows = centre[row_axis] + down[row_axis] * _centred(view.size[0])
+    columns = centre[column_axis] + along[column_axis] * _centred(view.size[1])
     sizes_ijk = grid.shape[::-1]
     share = (np.arange(sizes_ijk[normal_axis]) - source[normal_axis]) / (
         centre[normal_axis] - source[normal_axis]
     )
-    slices = np.flatnonzero((share > 0) & (share <= 1))
+    # Only the direction of a parallel beam's source counts, so nothing lies behind it.
+    before_source = share <= 0 if view.beam == "cone" else False
+    slices = np.flatnonzero((share <= 1) & ~np.asarray(before_source))
     if view.beam == "cone":
         toward = share[slices, None]
         row_positions = source[row_axis] + toward * (rows - source[row_axis])
@@ -85,6 +83,20 @@ def plan_view(grid: Grid, view: ViewGeometry) -> ViewPlan:
         row_positions=row_positions,
         column_positions=column_positions,
         path_mm=grid.spacing_ijk_mm[normal_axis] * _obliquity(view),
+    )
+
+
+def index_frame(
+    grid: Grid, view: ViewGeometry
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return source, detector centre and one pixel's step down and along, in voxels (i, j, k)."""
+    to_index = np.linalg.inv(grid.ijk_to_lps)
+    turn, shift = to_index[:3, :3], to_index[:3, 3]
+    return (
+        turn @ view.source_lps + shift,
+        turn @ view.detector_centre_lps + shift,
+        turn @ np.array(view.v) * view.pixel_spacing_mm[0],
+        turn @ np.array(view.u) * view.pixel_spacing_mm[1],
     )
 
 
