@@ -65,6 +65,9 @@ class DataConfig:
     )
     """How often each kind of case is drawn, relative to the kinds that there are."""
 
+    points: int = 0
+    """Random places at which an implicit network is trained; 0 is every voxel."""
+
     workers: int = 1
     """Processes that make examples."""
 
@@ -176,6 +179,9 @@ class LossConfig:
     adversarial: float = 0.0
     """The discriminator's verdict (X2CT-GAN: 0.1)."""
 
+    adversary: str = "lsgan"
+    """How logits become losses: ``lsgan``, ``lsgan-half`` or ``bce``."""
+
     perceptual: float = 0.0
     """Distance of a fixed network's features; needs ``backbone``."""
 
@@ -185,7 +191,7 @@ class LossConfig:
     def weights(self) -> dict[str, float]:
         """Return the weights by name."""
         values = dataclasses.asdict(self)
-        return {name: value for name, value in values.items() if name != "backbone"}
+        return {name: value for name, value in values.items() if not isinstance(value, str)}
 
 
 @dataclass(frozen=True)
@@ -235,6 +241,7 @@ class Config:
         return [
             ("optimisation.optimiser", optimisation.optimiser, ("adam", "adamw")),
             ("optimisation.schedule", optimisation.schedule, SCHEDULES),
+            ("loss.adversary", self.loss.adversary, ("lsgan", "lsgan-half", "bce")),
         ]
 
     def _ranges(self) -> list[tuple[str, float, float, float]]:
@@ -245,6 +252,7 @@ class Config:
             ("data.spacing_mm", data.spacing_mm, 0.1, 50),
             ("data.sdd_over_sad", data.sdd_over_sad, 1.01, 10),
             ("data.detector_size", data.detector_size, 16, 4096),
+            ("data.points", data.points, 0, 10**8),
             ("data.workers", data.workers, 0, 256),
             ("augmentation.rotation_deg", varied.rotation_deg, 0, 180),
             ("augmentation.translation_mm", varied.translation_mm, 0, 500),

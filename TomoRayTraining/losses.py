@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -38,3 +42,37 @@ def voxel_terms(prediction: Tensor, target: Tensor, mask: Tensor) -> dict[str, T
         "l1": l1_loss(prediction, target, mask),
         "projection": projection_loss(prediction, target, mask),
     }
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """How a discriminator's logits (any shape) become losses.
+
+    Attributes:
+        accept: Of real examples, for the discriminator.
+        reject: Of generated ones, for the discriminator.
+        fool: Of generated ones, for the generator.
+    """
+
+    accept: Callable[[Tensor], Tensor]
+    reject: Callable[[Tensor], Tensor]
+    fool: Callable[[Tensor], Tensor]
+
+
+def _square_to(goal: float, factor: float = 1.0) -> Callable[[Tensor], Tensor]:
+    return lambda logits: factor * (logits - goal).square().mean()
+
+
+def _cross_entropy_to(goal: float) -> Callable[[Tensor], Tensor]:
+    return lambda logits: functional.binary_cross_entropy_with_logits(
+        logits, torch.full_like(logits, goal)
+    )
+
+
+ADVERSARIES: dict[str, Adversary] = {
+    "lsgan": Adversary(_square_to(1), _square_to(0), _square_to(1)),
+    "lsgan-half": Adversary(_square_to(1, 0.5), _square_to(0, 0.5), _square_to(1, 0.5)),
+    "bce": Adversary(_cross_entropy_to(1), _cross_entropy_to(0), _cross_entropy_to(1)),
+}
+"""``lsgan``: least squares (Mao et al., ICCV 2017) as in X2CT-GAN's code; ``lsgan-half``: with the
+factor 1/2 of its paper, and of DCT-Net's; ``bce``: cross entropy of logits, as DuoLift-GAN's."""

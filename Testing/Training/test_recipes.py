@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from TomoRayCore.errors import InputError
-from TomoRayTraining.config import Config, LossConfig, ModelConfig
-from TomoRayTraining.losses import voxel_terms
+from TomoRayCore.nets import DISCRIMINATORS
+from TomoRayTraining.config import Config, DataConfig, LossConfig, ModelConfig
+from TomoRayTraining.losses import ADVERSARIES, voxel_terms
 from TomoRayTraining.recipes import RECIPES, recipe
+from TomoRayTraining.recipes.gan import GanRecipe
+from TomoRayTraining.recipes.implicit import ImplicitRecipe
 
 
 class Constant(nn.Module):
@@ -48,6 +51,94 @@ def test_regression_weighs_its_terms():
     assert update.terms.keys() == {"mse", "l1", "projection"}
     expected = 3 * terms["mse"] + 5 * terms["l1"] + 7 * terms["projection"]
     torch.testing.assert_close(update.loss, expected)
+
+
+class Verdict(nn.Module):
+    """A discriminator of two numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor([0.5, -0.25]))
+
+    def forward(self, volume: Tensor, images: Tensor) -> Tensor:
+        return self.scale[0] * volume.mean() + self.scale[1] * images.mean()
+
+
+@pytest.fixture
+def adversary():
+    DISCRIMINATORS["verdict"] = Verdict
+    yield
+    del DISCRIMINATORS["verdict"]
+
+
+def test_gan_losses_are_the_published_formulas(adversary):
+    loss = LossConfig(mse=10, l1=0, projection=10, adversarial=0.1)
+    config = Config("x", model=ModelConfig(discriminator="verdict"), loss=loss)
+    data = batch()
+    prediction = data["target"].flip(3)
+    gan = GanRecipe(Constant(prediction), config)
+    updates = gan.updates(data)
+    first = next(updates)
+    masked = prediction * data["mask"] + data["target"] * (1 - data["mask"])
+    logit = 0.5 * masked.mean() - 0.25 * data["images"].mean()
+    terms = voxel_terms(prediction, data["target"], data["mask"])
+    expected = 0.1 * (logit - 1) ** 2 + 10 * terms["mse"] + 10 * terms["projection"]
+    assert first.network == "generator"
+    torch.testing.assert_close(first.loss, expected)
+    first.loss.backward()
+    assert gan.discriminator.scale.grad is None  # the generator's step leaves the adversary alone
+    assert gan.generator.volume.grad.abs().sum() > 0
+    gan.generator.zero_grad()
+    second = next(updates)
+    real = 0.5 * data["target"].mean() - 0.25 * data["images"].mean()
+    assert second.network == "discriminator"
+    torch.testing.assert_close(second.loss, 0.1 * ((real - 1) ** 2 + logit**2))
+    second.loss.backward()
+    assert gan.discriminator.scale.grad.abs().sum() > 0
+    assert gan.generator.volume.grad is None
+    assert next(updates, None) is None
+
+
+def test_adversaries_are_their_formulas():
+    logits = torch.tensor([[-1.5, 0.0], [0.25, 3.0]])
+    half, full, entropy = (ADVERSARIES[name] for name in ("lsgan-half", "lsgan", "bce"))
+    torch.testing.assert_close(full.fool(logits), ((logits - 1) ** 2).mean())
+    torch.testing.assert_close(full.reject(logits), (logits**2).mean())
+    torch.testing.assert_close(2 * half.accept(logits), full.accept(logits))
+    likely = torch.sigmoid(logits)
+    torch.testing.assert_close(entropy.accept(logits), -likely.log().mean())
+    torch.testing.assert_close(entropy.reject(logits), -(1 - likely).log().mean())
+
+
+class Field(nn.Module):
+    """An implicit generator whose value is a linear function of the place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor([0.1, -0.2, 0.3]))
+
+    def sample(self, images: Tensor, view_matrices: Tensor, points: Tensor) -> Tensor:
+        return (points @ self.slope)[:, None]
+
+
+def test_random_points_are_compared_with_the_volume_at_the_same_places():
+    config = Config("x", loss=LossConfig(mse=1, l1=1), data=DataConfig(points=500))
+    data = batch(16)
+    centres = (torch.arange(16) + 0.5) / 8 - 1
+    z, y, x = torch.meshgrid(centres, centres, centres, indexing="ij")
+    linear = 0.1 * x - 0.2 * y + 0.3 * z
+    data["target"], data["mask"] = linear[None, None], torch.ones(1, 1, 16, 16, 16)
+    (update,) = ImplicitRecipe(Field(), config).updates(data)
+    # Only the outermost half voxel, where the volume is held constant, may differ.
+    assert update.terms["l1"] < 0.005
+    data["target"] = linear[None, None].flip(2)
+    (update,) = ImplicitRecipe(Field(), config).updates(data)
+    assert update.terms["l1"] > 0.1
+
+
+def test_a_generator_of_whole_volumes_is_no_implicit_one():
+    with pytest.raises(InputError, match="single points"):
+        ImplicitRecipe(Constant(torch.zeros(1)), Config("x"))
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones():

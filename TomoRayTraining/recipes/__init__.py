@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from TomoRayCore.errors import InputError
 from TomoRayTraining.recipes.base import Recipe
+from TomoRayTraining.recipes.gan import GanRecipe
+from TomoRayTraining.recipes.implicit import ImplicitRecipe
 from TomoRayTraining.recipes.regression import RegressionRecipe
 
 RECIPES: dict[str, type[Recipe]] = {
     "regression": RegressionRecipe,
+    "gan": GanRecipe,
+    "implicit": ImplicitRecipe,
 }
 
 
