@@ -5,5 +5,6 @@ batched and differentiable. Both follow ``plan``, so they agree.
 """
 
 from TomoRayCore.drr.separable import project, project_mu
+from TomoRayCore.drr.siddon import siddon_project
 
-__all__ = ["project", "project_mu"]
+__all__ = ["project", "project_mu", "siddon_project"]
