@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from TomoRayCore.errors import InputError
+from TomoRayCore.regions import REGIONS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """Of an experiment: it becomes a file's name."""
@@ -64,6 +65,12 @@ class DataConfig:
         default_factory=lambda: {"whole": 0.1, "cut": 0.3, "completed": 0.45, "phantom": 0.15}
     )
     """How often each kind of case is drawn, relative to the kinds that there are."""
+
+    soft_images: bool = False
+    """Make bone-suppressed images too, for recipes with two branches or of bone suppression."""
+
+    region: str = ""
+    """Region of masked losses: ``skull``, ``intracranial`` or ``air``; none where empty."""
 
     points: int = 0
     """Random places at which an implicit network is trained; 0 is every voxel."""
@@ -241,6 +248,7 @@ class Config:
         return [
             ("optimisation.optimiser", optimisation.optimiser, ("adam", "adamw")),
             ("optimisation.schedule", optimisation.schedule, SCHEDULES),
+            ("data.region", self.data.region, ("", *REGIONS)),
             ("loss.adversary", self.loss.adversary, ("lsgan", "lsgan-half", "bce")),
         ]
 

@@ -83,14 +83,26 @@ class TrainingExamples(Dataset[dict[str, Tensor]]):
             cached_volume(case.ct), self._grid, self._config.augmentation, random
         )
         geometry = random_geometry(self._grid.centre_lps, self._config.data, random)
-        example = make_example(volume, mask, geometry, self._input_spec, self._output_spec)
+        data = self._config.data
+        example = make_example(
+            volume,
+            mask,
+            geometry,
+            self._input_spec,
+            self._output_spec,
+            soft_images=data.soft_images,
+            region=data.region,
+        )
         sigma = random.uniform(0, self._config.augmentation.noise)
         noise = random.normal(0, sigma, example.images.shape).astype(np.float32)
-        return {
-            "images": torch.from_numpy(example.images + noise),
-            "view_matrices": torch.from_numpy(
-                view_matrices(geometry, self._input_spec, self._output_spec)
-            ),
-            "target": torch.from_numpy(example.target)[None],
-            "mask": torch.from_numpy(example.mask)[None],
+        batch = {
+            "images": example.images + noise,
+            "view_matrices": view_matrices(geometry, self._input_spec, self._output_spec),
+            "target": example.target[None],
+            "mask": example.mask[None],
         }
+        if example.soft_images is not None:
+            batch["soft_images"] = example.soft_images
+        if example.region is not None:
+            batch["region"] = example.region[None]
+        return {name: torch.from_numpy(array) for name, array in batch.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,14 @@ from numpy.typing import NDArray
 
 from TomoRayCore.drr import project
 from TomoRayCore.geometry import AcquisitionGeometry
-from TomoRayCore.network_io import InputSpec, OutputSpec, network_images, target_from_hu
+from TomoRayCore.network_io import InputSpec, OutputSpec, normalised, rectify, target_from_hu
 from TomoRayCore.presets import from_preset
+from TomoRayCore.regions import SKULL_HU, head_regions
 from TomoRayCore.volume import Volume
 from TomoRayTraining.config import DataConfig
+
+SOFT_TISSUE_HU = 40
+"""Muscle and brain; what bone is replaced by in bone-suppressed images."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +28,16 @@ class Example:
         images: (V, S, S) float32, normalised, frontal first.
         target: (D, H, W) float32 in [0, 1], cranial slice first.
         mask: (D, H, W) float32, share of each voxel that was scanned.
+        soft_images: As ``images``, of the head with its bone replaced by soft tissue, on the same
+            scale; None where not asked for.
+        region: (D, H, W) float32, 1 in the region asked for; None where none was.
     """
 
     images: NDArray[np.float32]
     target: NDArray[np.float32]
     mask: NDArray[np.float32]
+    soft_images: NDArray[np.float32] | None = None
+    region: NDArray[np.float32] | None = None
 
 
 def random_geometry(
@@ -49,18 +59,61 @@ def make_example(
     geometry: AcquisitionGeometry,
     input_spec: InputSpec,
     output_spec: OutputSpec,
+    *,
+    soft_images: bool = False,
+    region: str = "",
 ) -> Example:
     """Project a canonical volume and average it to the network's grid about the isocentre.
 
     The volume's grid must be the network's, finer by a whole factor.
+
+    Args:
+        volume: The head.
+        mask: (D, H, W), what was scanned.
+        geometry: The views.
+        input_spec: What the network sees.
+        output_spec: What it gives.
+        soft_images: Make the bone-suppressed images too.
+        region: A key of ``regions.head_regions``, or nothing.
     """
-    images = network_images(project(volume, geometry), geometry, input_spec)
+    flat = rectified(project(volume, geometry), geometry, input_spec)
     factor = volume.shape[0] // output_spec.network_size
+    coarse_hu = block_means(volume.array_hu, factor)
+    soft = None
+    if soft_images:
+        without = rectified(project(bone_suppressed(volume), geometry), geometry, input_spec)
+        soft = np.stack([normalised(a, like=b) for a, b in zip(without, flat, strict=True)])
+    inside = None
+    if region:
+        found = head_regions(coarse_hu, output_spec.network_spacing_mm)[region]
+        inside = np.ascontiguousarray(found[::-1], np.float32)
     return Example(
-        images=images,
-        target=target_from_hu(block_means(volume.array_hu, factor), output_spec),
+        images=np.stack([normalised(image) for image in flat]),
+        target=target_from_hu(coarse_hu, output_spec),
         mask=np.ascontiguousarray(block_means(mask, factor)[::-1]),
+        soft_images=soft,
+        region=inside,
     )
+
+
+def bone_suppressed(volume: Volume) -> Volume:
+    """Return the head with soft tissue in the place of bone.
+
+    What dual-energy radiography leaves of a film: bone loses its contrast, not its thickness.
+    """
+    soft_hu = volume.array_hu.copy()
+    soft_hu[soft_hu >= SKULL_HU] = SOFT_TISSUE_HU
+    return Volume(soft_hu, volume.ijk_to_lps)
+
+
+def rectified(
+    images: Sequence[NDArray[np.float32]], geometry: AcquisitionGeometry, spec: InputSpec
+) -> list[NDArray[np.float32]]:
+    """Return every view as if its film stood in the isocentre's plane, in line integrals."""
+    return [
+        rectify(image, view, geometry.isocentre_lps, spec)
+        for image, view in zip(images, geometry.views, strict=True)
+    ]
 
 
 def block_means(array: NDArray[np.generic], factor: int) -> NDArray[np.float32]:

@@ -9,7 +9,13 @@ from TomoRayCore.network_io import InputSpec, OutputSpec
 from TomoRayCore.presets import from_preset
 from TomoRayCore.volume import Volume, canonical_grid
 from TomoRayTraining.config import DataConfig
-from TomoRayTraining.synthesis import Example, block_means, make_example, random_geometry
+from TomoRayTraining.synthesis import (
+    Example,
+    block_means,
+    bone_suppressed,
+    make_example,
+    random_geometry,
+)
 
 INPUT, OUTPUT = InputSpec(size=64), OutputSpec(64, 4.0, 64, 4.0)
 
@@ -90,3 +96,29 @@ def test_a_random_geometry_stays_in_its_range_and_follows_its_seed():
         distances.append(frontal.sad_mm((1, 2, 3)))
     assert 800 <= min(distances) < 850
     assert 1150 < max(distances) <= 1200
+
+
+def test_bone_suppressed_images_lose_bone_and_keep_the_scale(heads):
+    head = heads[2]
+    mask = np.ones(head.shape, bool)
+    both = make_example(head, mask, from_preset(size=64), INPUT, OUTPUT, soft_images=True)
+    assert both.soft_images.shape == both.images.shape
+    air = both.images < 0.01
+    np.testing.assert_allclose(both.soft_images[air], both.images[air], atol=0.02)
+    # Bone is denser than what it is replaced by: nothing gets brighter, most of the head darker.
+    assert (both.soft_images <= both.images + 1e-4).all()
+    skull = both.images > 0.7
+    assert both.soft_images[skull].mean() < 0.85 * both.images[skull].mean()
+    without = bone_suppressed(head)
+    assert without.array_hu.max() < 300
+    assert (without.array_hu == head.array_hu)[head.array_hu < 300].all()
+
+
+def test_a_region_is_turned_like_the_target(heads):
+    head = heads[2]
+    mask = np.ones(head.shape, bool)
+    example = make_example(head, mask, from_preset(size=64), INPUT, OUTPUT, region="skull")
+    low, high = OUTPUT.hu_window
+    bone = example.target * (high - low) + low >= 300
+    assert (example.region == bone).mean() > 0.9999
+    assert set(np.unique(example.region)) == {0.0, 1.0}

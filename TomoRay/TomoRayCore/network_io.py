@@ -138,15 +138,19 @@ def rectify(
     return np.asarray(sampled, np.float32)
 
 
-def normalised(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalised(
+    image: NDArray[np.float32], like: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """Map the low percentile to 0 and the high one to 1.
 
-    Films have no calibrated scale, so none is used for DRRs either.
+    Films have no calibrated scale, so none is used for DRRs either. ``like``: another image of
+    the same view whose percentiles are taken, so that both keep one scale.
 
     Raises:
         InputError: ``CONSTANT_IMAGE`` when both percentiles coincide.
     """
-    low, high = np.percentile(image, [LOW_PERCENTILE, HIGH_PERCENTILE])
+    reference = image if like is None else like
+    low, high = np.percentile(reference, [LOW_PERCENTILE, HIGH_PERCENTILE])
     if high <= low:
         raise InputError(
             "CONSTANT_IMAGE",
