@@ -9,12 +9,9 @@ import projector_reference as reference
 import pytest
 import torch
 
-from TomoRayCore.backproject import backproject
 from TomoRayCore.coordinates import compose_affine
 from TomoRayCore.drr import project, project_mu
-from TomoRayCore.drr.torch_separable import SeparableProjector
-from TomoRayCore.drr.torch_separable import project as project_torch
-from TomoRayCore.errors import InputError
+from TomoRayCore.drr.torch_projector import project as project_torch
 from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.hounsfield import MU_WATER_PER_MM, mu_per_mm_from_hu
 from TomoRayCore.presets import from_preset, make_view
@@ -188,28 +185,6 @@ def test_projection_is_linear_in_the_volume(head: Volume) -> None:
     np.testing.assert_allclose(together, parts, rtol=1e-4)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_the_adjoint_is_the_transpose(preset: str) -> None:
-    grid = Grid(
-        (18, 23, 20), compose_affine(np.diag([-1.0, -1.0, 1.0]), (2.2, 1.7, 3.1), (25, 18, -30))
-    )
-    geometry = from_preset(preset, isocentre_lps=(1.0, 2.0, -3.0), size=19, field_mm=45)
-    generator = torch.Generator().manual_seed(3)
-    x = torch.rand((2, 1, *grid.shape), generator=generator, dtype=torch.float64)
-    y = torch.rand((2, 2, 19, 19), generator=generator, dtype=torch.float64)
-    ax = project_torch(x, grid, geometry)
-    left, right = (ax * y).sum(), (x * backproject(y, grid, geometry)).sum()
-    assert abs(float(left / right) - 1) <= 1e-6
-
-
-def test_gradients_are_the_back_projection_of_the_residual() -> None:
-    grid = canonical_grid((0, 0, 0), (6, 7, 8), 5.0)
-    geometry = from_preset(size=5, field_mm=40)
-    projector = SeparableProjector(grid, geometry, dtype=torch.float64)
-    x = torch.rand((1, 1, 6, 7, 8), dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(projector, (x,), atol=1e-6)
-
-
 def test_numpy_and_torch_agree_in_every_orientation() -> None:
     for direction in AXIS_ALIGNED[::5]:
         grid = Grid((14, 19, 16), compose_affine(direction, (2.0, 3.0, 2.5), (1.0, 4.0, -9.0)))
@@ -218,33 +193,6 @@ def test_numpy_and_torch_agree_in_every_orientation() -> None:
         batch = project_torch(torch.from_numpy(mu)[None, None], grid, geometry)[0].numpy()
         single = np.stack([project_mu(mu, grid, view) for view in geometry.views])
         np.testing.assert_allclose(batch, single, rtol=2e-5, atol=1e-6)
-
-
-def test_autocast_loses_no_accuracy() -> None:
-    grid = canonical_grid((0, 0, 0), 24, 4.0)
-    geometry = from_preset(size=16, field_mm=90)
-    mu = torch.from_numpy(random_mu(grid.shape))[None, None]
-    plain = project_torch(mu, grid, geometry)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(project_torch(mu, grid, geometry), plain)
-
-
-def test_a_batch_is_its_members() -> None:
-    grid = canonical_grid((0, 0, 0), 12, 6.0)
-    geometry = from_preset(size=10, field_mm=70)
-    mu = torch.rand((3, 1, 12, 12, 12), generator=torch.Generator().manual_seed(1))
-    projector = SeparableProjector(grid, geometry)
-    singles = torch.cat([projector(mu[n : n + 1]) for n in range(3)])
-    torch.testing.assert_close(projector(mu), singles)
-
-
-def test_a_detector_that_is_not_parallel_to_a_face_is_refused_by_the_torch_operator() -> None:
-    view = make_view("oblique", 20.0, sad_mm=900, sdd_mm=1300, detector_mm=300, size=8)
-    with pytest.raises(InputError) as caught:
-        SeparableProjector(
-            canonical_grid((0, 0, 0), 8, 10.0), AcquisitionGeometry("one", (0, 0, 0), (view,))
-        )
-    assert caught.value.code == "NOT_SEPARABLE"
 
 
 def _stored_as(volume: Volume, direction: np.ndarray) -> Volume:

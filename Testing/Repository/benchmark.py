@@ -22,7 +22,7 @@ import torch
 from TomoRayCore import __version__
 from TomoRayCore.bundle import read_bundle
 from TomoRayCore.drr import project
-from TomoRayCore.drr.torch_separable import SeparableProjector
+from TomoRayCore.drr.torch_projector import Projector
 from TomoRayCore.inference import load_network, reconstruct, run_network
 from TomoRayCore.io.volume_io import read_volume, write_volume
 from TomoRayCore.metrics import compare
@@ -47,7 +47,7 @@ def steps(model: str | None, folder: Path) -> list[tuple[str, Callable[[], objec
     bundle = read_bundle(model)
     sct = reconstruct(radiographs, geometry, bundle, "cpu").sct
     truth = resample(head, sct.grid)
-    projector = SeparableProjector(head.grid, geometry)
+    projector = Projector(head.grid, geometry)
     mu_per_mm = torch.rand(1, 1, *head.shape)
     images = torch.rand(1, 2, 128, 128)
     net, published = load_network(bundle), build("x2ct-biplanar").eval()

@@ -62,13 +62,14 @@ def is_torch_layer(path: Path) -> bool:
     return (
         inside.as_posix() in single
         or inside.parts[0] == "nets"
-        or (inside.parts[0] == "drr" and inside.name.startswith("torch_"))
+        or (inside.parts[0] == "drr" and inside.name.startswith(("torch_", "triton_")))
     )
 
 
 def modules(torch_layer: bool) -> list[str]:
     paths = [path for path in tree.under(CORE, suffix=".py") if is_torch_layer(path) == torch_layer]
-    return [module_name(path) for path in paths]
+    # The CUDA kernels load where Triton is installed; triton_rays asks before it imports them.
+    return [module_name(path) for path in paths if path.name != "triton_kernels.py"]
 
 
 def import_fresh(names: list[str], blocked: list[str]) -> list[str]:

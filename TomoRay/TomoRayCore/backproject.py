@@ -2,18 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, overload
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from TomoRayCore.drr.torch_separable import SeparableProjector
+from TomoRayCore.drr.torch_projector import Projector
+from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.volume import Grid
 
 
-def backproject(projections: Tensor, grid: Grid, geometry: AcquisitionGeometry) -> Tensor:
-    """Smear images back along their rays: (B, V, R, C) to (B, 1, D, H, W).
+@overload
+def backproject(
+    projections: Tensor,
+    geometry: AcquisitionGeometry | Sequence[AcquisitionGeometry],
+    grid: Grid,
+) -> Tensor: ...
+
+
+@overload
+def backproject(
+    projections: Sequence[NDArray[Any]], geometry: AcquisitionGeometry, grid: Grid
+) -> NDArray[np.float32]: ...
+
+
+def backproject(
+    projections: Tensor | Sequence[NDArray[Any]],
+    geometry: AcquisitionGeometry | Sequence[AcquisitionGeometry],
+    grid: Grid,
+) -> Tensor | NDArray[np.float32]:
+    """Smear images back along their rays.
 
     The exact transpose A' of the projector A, without filtering: <A x, y> = <x, A' y>.
+
+    Args:
+        projections: A tensor (B, V, R, C), whose result is differentiable; or one array (R, C)
+            for each view.
+        geometry: The views; for tensors also one geometry a volume.
+        grid: Of the volumes that come out.
+
+    Returns:
+        A tensor (B, 1, D, H, W) on the projections' device; or an array (D, H, W).
+
+    Raises:
+        InputError: ``BAD_SHAPE``, ``BAD_GEOMETRY`` or ``BAD_NUMBER_TYPE``.
     """
-    dtype = torch.float64 if projections.dtype == torch.float64 else torch.float32
-    return SeparableProjector(grid, geometry, projections.device, dtype).adjoint(projections)
+    if isinstance(projections, Tensor):
+        dtype = torch.float64 if projections.dtype == torch.float64 else torch.float32
+        return Projector(grid, geometry, projections.device, dtype).adjoint(projections)
+    if not isinstance(geometry, AcquisitionGeometry):
+        raise InputError(
+            "BAD_GEOMETRY",
+            "A list of arrays shows one volume, so it has one geometry.",
+            "Give one AcquisitionGeometry, or a tensor for a batch.",
+        )
+    return _of_arrays(projections, geometry, grid)
+
+
+def _of_arrays(
+    projections: Sequence[NDArray[Any]], geometry: AcquisitionGeometry, grid: Grid
+) -> NDArray[np.float32]:
+    """Back-project view by view, since detectors of arrays may differ in size."""
+    total = np.zeros(grid.shape, np.float32)
+    for image, view in zip(projections, geometry.views, strict=True):
+        single = replace(geometry, views=(view,))
+        tensor = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]
+        total += Projector(grid, single).adjoint(tensor)[0, 0].numpy()
+    return total

@@ -40,18 +40,14 @@ class ViewPose:
     size: tuple[int, int]
     beam: Beam = "cone"
 
-    def member(self, number: int) -> ViewPose:
-        """Return one pose of the batch; the only one stands for all."""
-        place = slice(number, number + 1) if len(self.source) > 1 else slice(None)
-        tensors = (tensor[place] for tensor in (self.source, self.centre, self.u, self.v))
-        return ViewPose(*tensors, self.pixel_spacing_mm, self.size, self.beam)
-
     def expand(self, count: int) -> ViewPose:
         """Return a single pose as that of ``count`` arrangements."""
         if len(self.source) != 1:
             return self
-        tensors = (t.expand(count, 3) for t in (self.source, self.centre, self.u, self.v))
-        return ViewPose(*tensors, self.pixel_spacing_mm, self.size, self.beam)
+        source, centre, u, v = (
+            tensor.expand(count, 3) for tensor in (self.source, self.centre, self.u, self.v)
+        )
+        return ViewPose(source, centre, u, v, self.pixel_spacing_mm, self.size, self.beam)
 
     def rays(self) -> tuple[Tensor, Tensor]:
         """Return where rays start and where they meet pixel centres, (N, R*C, 3) each."""
@@ -133,10 +129,11 @@ def pose(
 
 @dataclass(frozen=True, eq=False)
 class RayLines:
-    """Where the N*P rays of one view cross the slices along one array axis.
+    """Where the rays of one view, N sets of P, cross the slices along one array axis.
 
     Attributes:
-        axis: The array axis (0 = k, 1 = j, 2 = i) along which rays pass slice by slice.
+        axes: For each set the array axis (0 = k, 1 = j, 2 = i) along which its rays pass slice
+            by slice.
         lines: (N, 4, P): row and column position in the slice ``(slices - 1) / 2``, in voxels,
             and their steps from one slice to the next. The row axis is the first of the two
             other array axes.
@@ -145,46 +142,53 @@ class RayLines:
         path_mm: (N, P) length of a ray between two slices.
     """
 
-    axis: int
+    axes: tuple[int, ...]
     lines: Tensor
     limits: Tensor
     path_mm: Tensor
 
     def to(self, dtype: torch.dtype) -> RayLines:
         """Return the same rays in the projector's number type."""
-        return RayLines(self.axis, self.lines.to(dtype), self.limits, self.path_mm.to(dtype))
+        return RayLines(self.axes, self.lines.to(dtype), self.limits, self.path_mm.to(dtype))
+
+    def member(self, number: int) -> RayLines:
+        """Return one set."""
+        one = slice(number, number + 1)
+        return RayLines(self.axes[one], self.lines[one], self.limits[one], self.path_mm[one])
 
 
-def ray_lines(view_pose: ViewPose, grid: Grid, axis: int) -> RayLines:
+def ray_lines(view_pose: ViewPose, grid: Grid) -> RayLines:
     """Work out the rays of a view in a grid.
 
-    Args:
-        view_pose: N poses.
-        grid: The volume's.
-        axis: The slice axis, from ``slice_axes``.
+    Each pose's slice axis is the one along which its central ray meets most slices.
 
     Raises:
         InputError: ``BAD_GEOMETRY`` when a ray runs along the slices instead of across them (a
             fan wider than 90 degrees).
     """
-    others = [other for other in range(3) if other != axis]
     start, end = view_pose.rays()
     path_mm = torch.linalg.vector_norm(end - start, dim=-1)
-    start, end = _to_index(start, grid), _to_index(end, grid)
-    across = end[..., axis] - start[..., axis]
-    if (across.abs() < 1e-6 * torch.linalg.vector_norm(end - start, dim=-1)).any():
+    axes = _slice_axes(view_pose, grid)
+    start, end = (_reordered(_to_index(points, grid), axes) for points in (start, end))
+    along, across = end - start, (end - start)[..., 0]
+    if (across.abs() < 1e-6 * torch.linalg.vector_norm(along, dim=-1)).any():
         raise bad_geometry("Some rays of a view run along the slices of the volume, not across.")
-    steps = (end - start)[..., others] / across[..., None]
-    middle = (grid.shape[axis] - 1) / 2
-    crossings = start[..., others] + (middle - start[..., axis, None]) * steps
+    steps = along[..., 1:] / across[..., None]
+    sizes = torch.tensor([[grid.shape[a] for a in slice_row_column(axis)] for axis in axes]).to(
+        start
+    )
+    middle = (sizes[:, None, 0] - 1) / 2
+    crossings = start[..., 1:] + (middle - start[..., 0])[..., None] * steps
     lines = torch.cat([crossings, steps], dim=-1).movedim(-1, 1)
     with torch.no_grad():
-        limits = _limits(start[..., axis], end[..., axis], lines, grid, axis)
-    return RayLines(axis, lines, limits, path_mm / across.abs())
+        nearest = start[..., 0]
+        if view_pose.beam == "parallel":  # its source is a direction: nothing lies behind it
+            nearest = torch.where(across > 0, -torch.inf, torch.inf)
+        limits = _limits(nearest, end[..., 0], lines, sizes)
+    return RayLines(tuple(axes), lines, limits, path_mm / across.abs())
 
 
-def slice_axes(view_pose: ViewPose, grid: Grid) -> list[int]:
-    """Return for each pose the array axis along which its central ray meets most slices."""
+def _slice_axes(view_pose: ViewPose, grid: Grid) -> list[int]:
     normal = torch.linalg.cross(view_pose.u, view_pose.v)
     ray = view_pose.centre - view_pose.source if view_pose.beam == "cone" else normal
     linear = torch.as_tensor(np.linalg.inv(grid.ijk_to_lps)[2::-1, :3].copy())
@@ -192,24 +196,41 @@ def slice_axes(view_pose: ViewPose, grid: Grid) -> list[int]:
     return [int(axis) for axis in along.abs().argmax(dim=-1)]
 
 
-def _limits(start: Tensor, end: Tensor, lines: Tensor, grid: Grid, axis: int) -> Tensor:
+def slice_row_column(axis: int) -> tuple[int, ...]:
+    """Return the three array axes in the order in which rays see them."""
+    return (axis, *(other for other in range(3) if other != axis))
+
+
+def _reordered(points: Tensor, axes: list[int]) -> Tensor:
+    """Return (N, P, 3) positions in the order slice, row, column."""
+    order = torch.tensor([slice_row_column(axis) for axis in axes], device=points.device)
+    return points.gather(-1, order[:, None].expand_as(points))
+
+
+def _limits(nearest: Tensor, farthest: Tensor, lines: Tensor, sizes: Tensor) -> Tensor:
     """Return (N, 2, P): the slices after the source, up to the detector, and near the volume.
 
     Beyond the volume's neighbours a sample is 0, so rays need not be followed there.
+
+    Args:
+        nearest: (N, P) the source's position along the slice axis.
+        farthest: (N, P) the pixel's.
+        lines: (N, 4, P) of ``RayLines``.
+        sizes: (N, 3) numbers of slices, rows and columns.
     """
-    count = grid.shape[axis]
-    forward = end > start
-    low = torch.where(forward, start.floor() + 1, end.ceil())
-    high = torch.where(forward, end.floor(), start.ceil() - 1)
-    sizes = [size for other, size in enumerate(grid.shape) if other != axis]
-    for number, size in enumerate(sizes):
+    forward, count = farthest > nearest, sizes[:, 0, None]
+    low = torch.where(forward, nearest.floor() + 1, farthest.ceil())
+    high = torch.where(forward, farthest.floor(), nearest.ceil() - 1)
+    for number in (0, 1):
         crossing, step = lines[:, number], lines[:, 2 + number]
         safe = torch.where(step.abs() < 1e-9, 1e-9, step)
+        size = sizes[:, 1 + number, None]
         bounds = torch.stack([(-2 - crossing) / safe, (size + 1 - crossing) / safe])
         low = torch.maximum(low, (count - 1) / 2 + bounds.amin(0).floor())
         high = torch.minimum(high, (count - 1) / 2 + bounds.amax(0).ceil())
-    both = torch.stack([low.clamp(0, count), high.clamp(-1, count - 1)], dim=1)
-    return both.to(torch.int32)
+    low = torch.minimum(low.clamp(min=0), count)
+    high = torch.minimum(high.clamp(min=-1), count - 1)
+    return torch.stack([low, high], dim=1).to(torch.int32)
 
 
 def _to_index(points_lps: Tensor, grid: Grid) -> Tensor:

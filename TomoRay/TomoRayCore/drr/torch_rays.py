@@ -19,7 +19,7 @@ from torch.nn.functional import grid_sample
 from torch.utils.checkpoint import checkpoint
 
 from TomoRayCore.drr import triton_rays
-from TomoRayCore.drr.torch_pose import RayLines, ViewPose, fixed_pose, ray_lines, slice_axes
+from TomoRayCore.drr.torch_pose import RayLines, ViewPose, fixed_pose, ray_lines
 from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.volume import Grid
@@ -52,15 +52,8 @@ def project_rays(
         volumes = mu_per_mm[:, 0].to(dtype)
         if not arrangements:
             return volumes.sum() * volumes.new_zeros((0, len(poses), *poses[0].size))
-        axes = [slice_axes(view, grid) for view in poses]
-        if all(len(set(of_view)) == 1 for of_view in axes):
-            rays = [ray_lines(view, grid, axis[0]) for view, axis in zip(poses, axes, strict=True)]
-            return _line_integrals(volumes, [one.to(dtype) for one in rays], poses[0].size)
-        images = []
-        for number in range(arrangements):  # poses so far apart that their slice axes differ
-            volume = mu_per_mm[number : number + 1] if len(mu_per_mm) > 1 else mu_per_mm
-            images.append(project_rays(volume, grid, [view.member(number) for view in poses]))
-        return torch.cat(images)
+        rays = [ray_lines(view, grid).to(dtype) for view in poses]
+        return _line_integrals(volumes, rays, poses[0].size)
 
 
 def _line_integrals(volumes: Tensor, rays: Sequence[RayLines], size: tuple[int, int]) -> Tensor:
@@ -69,7 +62,8 @@ def _line_integrals(volumes: Tensor, rays: Sequence[RayLines], size: tuple[int, 
         sums = triton_rays.sum_lines(volumes, rays, size)
     else:
         sums = torch.stack([sum_lines(volumes, one) for one in rays], dim=1)
-    return (sums * torch.stack([one.path_mm for one in rays], dim=1)).unflatten(-1, size)
+    images = sums * torch.stack([one.path_mm for one in rays], dim=1)
+    return images.reshape(*images.shape[:2], *size)
 
 
 def sum_lines(volumes: Tensor, rays: RayLines) -> Tensor:
@@ -78,12 +72,21 @@ def sum_lines(volumes: Tensor, rays: RayLines) -> Tensor:
     The path length is left out. Differentiable in the volumes and in ``rays.lines``.
     """
     batch, count = len(volumes), len(rays.lines)
-    stack = volumes.movedim(1 + rays.axis, 1)  # (B, slice, row, column)
+    if len(set(rays.axes)) > 1:
+        return torch.cat(
+            [
+                sum_lines(volumes if batch == 1 else volumes[n : n + 1], rays.member(n))
+                for n in range(count)
+            ]
+        )
+    stack = volumes.movedim(1 + rays.axes[0], 1)  # (B, slice, row, column)
     # One volume with many poses is sampled at all their positions; N sets for N volumes belong
     # together one by one.
     sets = count if batch == 1 else 1
-    lines = rays.lines.expand(max(batch, count), -1, -1).unflatten(0, (batch, sets))
-    limits = rays.limits.expand(max(batch, count), -1, -1).unflatten(0, (batch, sets))
+    lines = rays.lines.expand(max(batch, count), -1, -1)
+    lines = lines.reshape(batch, sets, *lines.shape[1:])
+    limits = rays.limits.expand(max(batch, count), -1, -1)
+    limits = limits.reshape(batch, sets, *limits.shape[1:])
     total = torch.zeros_like(lines[:, :, 0])
     if 0 in total.shape:
         return total.flatten(0, 1)
@@ -91,7 +94,7 @@ def sum_lines(volumes: Tensor, rays: RayLines) -> Tensor:
     slices = stack.shape[1]
     chunk = max(1, SAMPLES_AT_ONCE // total.numel())
     first = 0
-    for part in stack.split(chunk, dim=1):
+    for part in torch.split(stack, chunk, dim=1):
         if first <= high and first + part.shape[1] > low:
             start = first - (slices - 1) / 2
             total = total + checkpoint(
@@ -118,7 +121,7 @@ def _sum_of_chunk(part: Tensor, lines: Tensor, limits: Tensor, first: int, start
         padding_mode="zeros",
         align_corners=False,
     )
-    samples = samples[:, 0].unflatten(0, (batch, count))
+    samples = samples.view(batch, count, *samples.shape[-2:])
     met = (limits[:, None, :, 0] <= number + first) & (number + first <= limits[:, None, :, 1])
     return torch.where(met, samples, 0.0).sum(dim=1)
 

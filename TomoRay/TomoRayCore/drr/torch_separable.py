@@ -1,181 +1,183 @@
-"""The torch projector: batched, differentiable, with an explicit adjoint.
+"""Sums along the rays of a view whose detector is parallel to a face of the volume, in torch.
 
-Linear and deterministic on the CPU; the backward pass is the exact transpose of the forward one,
-not a second discretisation, so optimisers see true gradients.
+Each slice is resampled by two 1-D interpolations and the slices are added up (see ``plan``). On
+the CPU the primitives of ``slices`` do this on the tensors' own memory. On other devices whole
+chunks of slices are gathered by index; the transpose gathers too, by tables turned round, so both
+are deterministic and neither depends on a matrix product's precision (TF32).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from TomoRayCore.drr.plan import ViewPlan, plan_view
-from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import AcquisitionGeometry
-from TomoRayCore.volume import Grid
+from TomoRayCore.drr.plan import ViewPlan
+from TomoRayCore.drr.slices import interpolation, spread_slices, sum_slices
+
+ELEMENTS_AT_ONCE = 1 << 24
+"""Elements of one chunk's resampled slices: 64 MB in float32."""
 
 
-class SeparableProjector:
-    """The linear operator from mu on a grid to line integrals on detectors.
+class ViewSums(Protocol):
+    """The linear operator of one view, without the path length: samples added up along rays."""
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Return (B, R, C) sums of (B, D, H, W)."""
+
+    def add_adjoint(self, images: Tensor, volumes: Tensor) -> None:
+        """Add the transpose of (B, R, C) images to (B, D, H, W) in place."""
+
+
+def separable_sums(
+    plan: ViewPlan, shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype
+) -> ViewSums:
+    """Return the operator that suits a device.
 
     Args:
-        grid: Voxel grid of the volumes.
-        geometry: Views, all with the same detector size, each parallel to a face of the grid.
+        plan: Of the view.
+        shape: (D, H, W) of a volume.
         device: Where volumes and images live.
-        dtype: float32, or float64 for tests of exactness.
-
-    Raises:
-        InputError: ``NOT_SEPARABLE``, or ``BAD_GEOMETRY`` for detectors of different sizes.
+        dtype: Their number type, float32 or float64.
     """
+    if device.type == "cpu":
+        return ArraySums(plan, dtype)
+    return TensorSums(plan, shape, device, dtype)
+
+
+class ArraySums:
+    """Works on the memory of CPU tensors through numpy; nothing is copied."""
+
+    def __init__(self, plan: ViewPlan, dtype: torch.dtype) -> None:
+        self._plan = plan
+        self._slices = _range_of(plan)
+        self._dtype = dtype
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Return (B, R, C) sums of (B, D, H, W)."""
+        plan = self._plan
+        size = plan.row_positions.shape[1], plan.column_positions.shape[1]
+        total = torch.zeros((len(volumes), *size), dtype=self._dtype)
+        for volume, image in zip(volumes.detach().numpy(), total.numpy(), strict=True):
+            stack = volume.transpose(plan.axes)[self._slices]
+            sum_slices(stack, plan.row_positions, plan.column_positions, image)
+        return total
+
+    def add_adjoint(self, images: Tensor, volumes: Tensor) -> None:
+        """Add the transpose of (B, R, C) images to (B, D, H, W) in place."""
+        plan = self._plan
+        for image, volume in zip(images.detach().numpy(), volumes.numpy(), strict=True):
+            stack = volume.transpose(plan.axes)[self._slices]
+            spread_slices(image, plan.row_positions, plan.column_positions, stack)
+
+
+class TensorSums:
+    """Works on tensors of any device, many slices and all volumes at a time."""
 
     def __init__(
         self,
-        grid: Grid,
-        geometry: AcquisitionGeometry,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        sizes = {view.size for view in geometry.views}
-        if len(sizes) != 1:
-            raise InputError(
-                "BAD_GEOMETRY",
-                f"The views have detectors of different sizes: {sorted(sizes)}.",
-                "Give all views the same number of rows and columns.",
-            )
-        self.shape = grid.shape
-        self.size = sizes.pop()
-        self.dtype = dtype
-        self._views = [
-            _TorchView(plan_view(grid, view), grid, torch.device(device), dtype)
-            for view in geometry.views
-        ]
-
-    def forward(self, mu_per_mm: Tensor) -> Tensor:
-        """Project: (B, 1, D, H, W) in 1/mm to (B, V, R, C), dimensionless; no gradient kept."""
-        volume = mu_per_mm[:, 0].to(self.dtype)
-        return torch.stack([view.forward(volume) for view in self._views], dim=1)
-
-    def adjoint(self, projections: Tensor) -> Tensor:
-        """Back-project: (B, V, R, C) to (B, 1, D, H, W), the transpose of ``forward``."""
-        images = projections.to(self.dtype)
-        total = torch.zeros((len(images), *self.shape), dtype=self.dtype, device=projections.device)
-        for number, view in enumerate(self._views):
-            view.add_adjoint(images[:, number], total)
-        return total[:, None]
-
-    def __call__(self, mu_per_mm: Tensor) -> Tensor:
-        """Project with gradients with respect to the volume."""
-        if mu_per_mm.shape[1:] != (1, *self.shape):
-            raise InputError(
-                "BAD_SHAPE",
-                f"Volumes of shape {tuple(mu_per_mm.shape)} do not fit the grid {self.shape}.",
-                "Give (batch, 1, D, H, W) on the projector's grid.",
-            )
-        with torch.autocast(mu_per_mm.device.type, enabled=False):
-            projections: Tensor = _Projection.apply(mu_per_mm, self)  # type: ignore[no-untyped-call]
-        return projections
-
-
-class _Projection(torch.autograd.Function):
-    """Ties ``SeparableProjector.forward`` to its adjoint."""
-
-    @staticmethod
-    def forward(ctx: Any, mu_per_mm: Tensor, projector: SeparableProjector) -> Tensor:
-        ctx.projector = projector
-        ctx.input_dtype = mu_per_mm.dtype
-        return projector.forward(mu_per_mm)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return ctx.projector.adjoint(gradients[0]).to(ctx.input_dtype), None
-
-
-class _TorchView:
-    """One view's plan as index and weight tensors."""
-
-    def __init__(
-        self, plan: ViewPlan, grid: Grid, device: torch.device, dtype: torch.dtype
-    ) -> None:
-        self._axes = plan.axes
-        self._slices = [int(index) for index in plan.slices]
-        _, height, width = (grid.shape[axis] for axis in plan.axes)
-        self._rows = _Interpolation(plan.row_positions, height, device, dtype)
-        self._columns = _Interpolation(plan.column_positions, width, device, dtype)
-        self._path_mm = torch.as_tensor(plan.path_mm, dtype=dtype, device=device)
-
-    def forward(self, volume: Tensor) -> Tensor:
-        stack = volume.permute(0, *(1 + axis for axis in self._axes))  # (B, slice, row, column)
-        total = torch.zeros(
-            (len(volume), *self._path_mm.shape), dtype=volume.dtype, device=volume.device
-        )
-        for place, index in enumerate(self._slices):
-            by_row = self._rows.gather(stack[:, index], place, dim=1)
-            total += self._columns.gather(by_row, place, dim=2)
-        return total * self._path_mm
-
-    def add_adjoint(self, images: Tensor, total: Tensor) -> None:
-        stack = total.permute(0, *(1 + axis for axis in self._axes))
-        weighted = images * self._path_mm
-        for place, index in enumerate(self._slices):
-            by_row = self._columns.scatter(weighted, place, dim=2)
-            stack[:, index] += self._rows.scatter(by_row, place, dim=1)
-
-
-class _Interpolation:
-    """Linear interpolation along one axis at (N, P) positions, 0 outside, and its transpose.
-
-    Neighbours beyond the border keep a valid index and get weight 0.
-    """
-
-    def __init__(
-        self,
-        positions: np.ndarray[Any, np.dtype[np.float64]],
-        size: int,
+        plan: ViewPlan,
+        shape: tuple[int, int, int],
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self._size = size
-        lower = np.floor(positions)
-        upper_weight = positions - lower
-        self._index, self._weight = [], []
-        for neighbour, weight in ((lower, 1 - upper_weight), (lower + 1, upper_weight)):
-            valid = (neighbour >= 0) & (neighbour <= size - 1)
-            index = np.clip(neighbour, 0, size - 1).astype(np.int64)
-            self._index.append(torch.as_tensor(index, device=device))
-            self._weight.append(
-                torch.as_tensor(np.where(valid, weight, 0.0), dtype=dtype, device=device)
-            )
+        self._axes = plan.axes
+        self._slices = _range_of(plan)
+        _, height, width = (shape[axis] for axis in plan.axes)
+        self._rows = _Bands.interpolating(plan.row_positions, height, device, dtype)
+        self._columns = _Bands.interpolating(plan.column_positions, width, device, dtype)
+        self._to_rows, self._to_columns = self._rows.transposed(), self._columns.transposed()
 
-    def gather(self, image: Tensor, place: int, dim: int) -> Tensor:
-        """Return (B, ...) with axis ``dim`` sampled at the positions of one slice."""
-        parts = [
-            image.index_select(dim, index[place]) * _along(weight[place], dim)
-            for index, weight in zip(self._index, self._weight, strict=True)
-        ]
-        return parts[0] + parts[1]
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Return (B, R, C) sums of (B, D, H, W)."""
+        stack = self._stack(volumes)
+        rows, columns = self._rows.outputs, self._columns.outputs
+        total = volumes.new_zeros((len(volumes), columns, rows))
+        for part in self._chunks(stack):
+            by_row = self._rows.gather(stack[:, part], part)  # (B, S, R, W)
+            by_column = self._columns.gather(by_row.transpose(2, 3), part)  # (B, S, C, R)
+            total += by_column.sum(dim=1)
+        return total.transpose(1, 2)
 
-    def scatter(self, image: Tensor, place: int, dim: int) -> Tensor:
-        """Return the transpose of ``gather`` applied to an image."""
-        shape = list(image.shape)
-        shape[dim] = self._size
-        total = torch.zeros(shape, dtype=image.dtype, device=image.device)
-        for index, weight in zip(self._index, self._weight, strict=True):
-            total.index_add_(dim, index[place], image * _along(weight[place], dim))
-        return total
+    def add_adjoint(self, images: Tensor, volumes: Tensor) -> None:
+        """Add the transpose of (B, R, C) images to (B, D, H, W) in place."""
+        stack = self._stack(volumes)
+        turned = images.transpose(1, 2)[:, None]  # (B, 1, C, R)
+        for part in self._chunks(stack):
+            repeated = turned.expand(-1, part.stop - part.start, -1, -1)
+            by_column = self._to_columns.gather(repeated, part)  # (B, S, W, R)
+            stack[:, part] += self._to_rows.gather(by_column.transpose(2, 3), part)
+
+    def _stack(self, volumes: Tensor) -> Tensor:
+        """Return (B, slice, row, column), without the slices that no ray meets."""
+        return volumes.permute(0, *(1 + axis for axis in self._axes))[:, self._slices]
+
+    def _chunks(self, stack: Tensor) -> list[slice]:
+        batch, slices, height, width = stack.shape
+        largest = max(height, self._rows.outputs) * max(width, self._columns.outputs)
+        count = max(1, ELEMENTS_AT_ONCE // max(1, batch * largest))
+        return [slice(s, min(s + count, slices)) for s in range(0, slices, count)]
 
 
-def _along(weights: Tensor, dim: int) -> Tensor:
-    return weights[None, :, None] if dim == 1 else weights[None, None, :]
+class _Bands:
+    """For each of S slices a banded matrix along one axis, as (S, outputs, K) index and weight."""
+
+    def __init__(self, index: Tensor, weight: Tensor, inputs: int) -> None:
+        self._index, self._weight, self._inputs = index, weight, inputs
+        self.outputs = index.shape[1]
+
+    @staticmethod
+    def interpolating(
+        positions: NDArray[np.float64], size: int, device: torch.device, dtype: torch.dtype
+    ) -> _Bands:
+        """Return the matrices that sample ``size`` voxels at (S, outputs) positions."""
+        index, weight = interpolation(positions, size, np.dtype(np.float64))
+        return _Bands(
+            torch.as_tensor(index.astype(np.int64), device=device),
+            torch.as_tensor(weight, dtype=dtype, device=device),
+            size,
+        )
+
+    def transposed(self) -> _Bands:
+        """Return the transposed matrices; K is the most samples that one voxel takes part in."""
+        slices, outputs, _ = self._index.shape
+        entry_slice, entry_output, _ = torch.nonzero(self._weight, as_tuple=True)
+        used = self._weight != 0
+        target = entry_slice * self._inputs + self._index[used]
+        order = torch.argsort(target, stable=True)
+        target = target[order]
+        count = torch.bincount(target, minlength=slices * self._inputs)
+        rank = torch.arange(len(target), device=target.device)
+        rank -= (count.cumsum(0) - count)[target]
+        width = int(count.max()) if len(target) else 0
+        index = target.new_zeros((slices * self._inputs, width))
+        weight = self._weight.new_zeros((slices * self._inputs, width))
+        index[target, rank] = entry_output[order]
+        weight[target, rank] = self._weight[used][order]
+        shape = (slices, self._inputs, width)
+        return _Bands(index.reshape(shape), weight.reshape(shape), outputs)
+
+    def gather(self, stack: Tensor, part: slice) -> Tensor:
+        """Apply the matrices of some slices along axis 2: (B, S, inputs, M) to (B, S, outputs, M).
+
+        Rows of a flat array are picked whole, which reads memory in order.
+        """
+        batch, slices, _, other = stack.shape
+        first = torch.arange(slices, device=stack.device)[:, None] * self._inputs
+        flat = stack.reshape(batch, -1, other)
+        total = stack.new_zeros((batch, slices * self.outputs, other))
+        for number in range(self._index.shape[2]):
+            places = (self._index[part, :, number] + first).flatten()
+            weight = self._weight[part, :, number].reshape(1, -1, 1)
+            total.addcmul_(flat.index_select(1, places), weight)
+        return total.reshape(batch, slices, self.outputs, other)
 
 
-def project(mu_per_mm: Tensor, grid: Grid, geometry: AcquisitionGeometry) -> Tensor:
-    """Project once: (B, 1, D, H, W) in 1/mm to (B, V, R, C), differentiable.
-
-    Keep a ``SeparableProjector`` instead where the same geometry is used again.
-    """
-    dtype = torch.float64 if mu_per_mm.dtype == torch.float64 else torch.float32
-    projector = SeparableProjector(grid, geometry, mu_per_mm.device, dtype)
-    return projector(mu_per_mm)
+def _range_of(plan: ViewPlan) -> slice:
+    """Return the plan's slices, which are neighbours, as a range."""
+    if not len(plan.slices):
+        return slice(0, 0)
+    return slice(int(plan.slices[0]), int(plan.slices[-1]) + 1)

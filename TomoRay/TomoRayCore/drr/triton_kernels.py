@@ -178,9 +178,7 @@ def adjoint_kernel(
         tl.atomic_add(place, above - above * right, mask=has_a, sem="relaxed")
         tl.atomic_add(place + stride_column, above * right, mask=has_b, sem="relaxed")
         tl.atomic_add(place + stride_row, below - below * right, mask=has_c, sem="relaxed")
-        tl.atomic_add(
-            place + stride_row + stride_column, below * right, mask=has_d, sem="relaxed"
-        )
+        tl.atomic_add(place + stride_row + stride_column, below * right, mask=has_d, sem="relaxed")
 
 
 @triton.jit

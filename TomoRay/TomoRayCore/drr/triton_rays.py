@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from TomoRayCore.drr.torch_pose import RayLines
+from TomoRayCore.drr.torch_pose import RayLines, slice_row_column
 from TomoRayCore.errors import InputError
 
 TILE = (8, 16)
@@ -60,8 +60,9 @@ class LaunchPlan:
         for number in range(self.batch):
             start = depth * height * width * (number if volumes > 1 else 0)
             for view, one in enumerate(rays):
-                axes = (one.axis, *(a for a in range(3) if a != one.axis))
-                line = (number if sets > 1 else 0) * self.views + view
+                member = number if sets > 1 else 0
+                axes = slice_row_column(one.axes[member])
+                line = member * self.views + view
                 table.append([start, *(strides[a] for a in axes), *(shape[a] for a in axes), line])
         device = rays[0].lines.device
         self.table = torch.tensor(table, dtype=torch.int64, device=device).reshape(-1, 8)
@@ -146,18 +147,21 @@ class _Sums(torch.autograd.Function):
     def forward(ctx: Any, volumes: Tensor, lines: Tensor, plan: LaunchPlan) -> Tensor:
         ctx.save_for_backward(volumes, lines)
         ctx.plan = plan
-        return forward(volumes, lines, plan).unflatten(0, (plan.batch, plan.views))
+        return forward(volumes, lines, plan).view(plan.batch, plan.views, -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         volumes, lines = ctx.saved_tensors
+        plan: LaunchPlan = ctx.plan
         by_volume = by_line = None
         if ctx.needs_input_grad[0]:
             sums = gradients[0].to(lines.dtype).flatten(0, 1)
-            by_volume = adjoint(sums, lines, ctx.plan, volumes.shape).to(volumes.dtype)
+            by_volume = adjoint(sums, lines, plan, volumes.shape).to(volumes.dtype)
         if ctx.needs_input_grad[1]:
-            slopes = line_gradients(volumes, lines, ctx.plan)
-            by_line = slopes.unflatten(0, (-1, lines.shape[1])) * gradients[0][:, :, None]
+            slopes = line_gradients(volumes, lines, plan)
+            by_line = (
+                slopes.view(plan.batch, plan.views, *slopes.shape[1:]) * gradients[0][:, :, None]
+            )
             if len(lines) < len(by_line):
                 by_line = by_line.sum(dim=0, keepdim=True)
         return by_volume, by_line, None
@@ -189,7 +193,7 @@ def _trial(device: torch.device) -> str:
     lines = torch.rand((1, 4, 20), generator=generator).to(device)
     lines = (lines * torch.tensor([4.0, 6.0, 0.4, 0.4], device=device)[:, None]).requires_grad_()
     limits = torch.tensor([[[0], [5]]], dtype=torch.int32, device=device).repeat(1, 1, 20)
-    rays = RayLines(0, lines, limits, torch.ones((1, 20), device=device))
+    rays = RayLines((0,), lines, limits, torch.ones((1, 20), device=device))
     from TomoRayCore.drr.torch_rays import sum_lines as plain_sum_lines
 
     results = []
