@@ -9,18 +9,25 @@ images.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 from TomoRayCore.errors import InputError
+from TomoRayCore.nets.duolift import DuoLift
+from TomoRayCore.nets.duolift_discriminator import DuoLiftDiscriminator
 from TomoRayCore.nets.x2ct_generator import X2CTGenerator
 
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "x2ct-biplanar": X2CTGenerator,
+    "duolift-biplanar": DuoLift,
+    "duolift-single": partial(DuoLift, views=("frontal",)),
 }
 
-DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {}
+DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
+    "duolift": DuoLiftDiscriminator,
+}
 
 TRANSLATORS: dict[str, Callable[..., nn.Module]] = {}
 
