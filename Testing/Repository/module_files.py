@@ -15,6 +15,8 @@ MODULE = Path(__file__).resolve().parents[2] / "TomoRay"
 SCRIPTS = "MODULE_PYTHON_SCRIPTS"
 RESOURCES = "MODULE_PYTHON_RESOURCES"
 NEVER_INSTALLED = {"CMakeLists.txt"}
+COMPILED = {".so", ".dylib", ".dll"}
+"""Built on the spot from a source that is listed, and installed by a rule of its own."""
 
 
 def files_of(module: Path) -> dict[str, list[str]]:
@@ -23,12 +25,16 @@ def files_of(module: Path) -> dict[str, list[str]]:
     for path in module.rglob("*"):
         relative = path.relative_to(module)
         hidden = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
-        if path.is_file() and not hidden and relative.name not in NEVER_INSTALLED:
+        if path.is_file() and not hidden and _is_source(relative):
             found[SCRIPTS if path.suffix == ".py" else RESOURCES].append(relative.as_posix())
     # The module file first, then by name, so that the list reads like the folder.
     for name in found:
         found[name].sort(key=lambda entry: ("/" in entry, entry))
     return found
+
+
+def _is_source(path: Path) -> bool:
+    return path.name not in NEVER_INSTALLED and path.suffix not in COMPILED
 
 
 def listed(text: str) -> dict[str, list[str]]:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from TomoRayCore.drr import kernel
+
 Real = NDArray[np.float32] | NDArray[np.float64]
 
 BATCH = 8
@@ -35,6 +37,9 @@ def sum_slices(
         column_positions: (S, C) where image columns fall in each slice, in voxels.
         total: (R, C), added to in place.
     """
+    if kernel.suits(stack, total) and _neighbouring(total):
+        kernel.sum_slices(stack, row_positions, column_positions, total)  # type: ignore[arg-type]
+        return
     for batch in _batches(stack, row_positions, column_positions):
         columns = batch.column_matrix()
         by_row = (batch.row_matrix() @ batch.block()).reshape(batch.turned_shape)
@@ -56,6 +61,10 @@ def spread_slices(
         column_positions: (S, C) where image columns fall in each slice, in voxels.
         stack: (S, H, W), any strides, of the image's number type.
     """
+    if kernel.suits(stack, image):
+        films = np.ascontiguousarray(image)
+        kernel.spread_slices(films, row_positions, column_positions, stack)  # type: ignore[arg-type]
+        return
     for batch in _batches(stack, row_positions, column_positions):
         rows, width = batch.turned_shape[1:]
         part = np.ascontiguousarray(image[batch.image].T)
@@ -123,6 +132,10 @@ def reached(positions: NDArray[np.float64], size: int) -> slice:
     """Return the range of positions (last axis) that touch an axis of ``size`` in any slice."""
     touching = np.flatnonzero(((positions > -1) & (positions < size)).any(axis=0))
     return slice(int(touching[0]), int(touching[-1]) + 1) if len(touching) else slice(0, 0)
+
+
+def _neighbouring(image: Real) -> bool:
+    return image.strides[1] == image.itemsize
 
 
 def _batches(
