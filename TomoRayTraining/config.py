@@ -19,7 +19,7 @@ from TomoRayCore.regions import REGIONS
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """Of an experiment: it becomes a file's name."""
 
-OPEN_LISTS = ("optimisation.milestones",)
+OPEN_LISTS = ("optimisation.milestones", "data.views")
 """Lists of any length."""
 
 SCHEDULES = ("cosine", "linear", "steps", "constant")
@@ -45,6 +45,9 @@ class ModelConfig:
 @dataclass(frozen=True)
 class DataConfig:
     """What it is trained on."""
+
+    views: tuple[str, ...] = ("AP", "LAT")
+    """Labels of the views, frontal first."""
 
     spacing_mm: float = 4.0
     """Voxel size of the network's cube."""
@@ -74,6 +77,9 @@ class DataConfig:
 
     points: int = 0
     """Random places at which an implicit network is trained; 0 is every voxel."""
+
+    slices: int = 20
+    """Slices that a slice generator is trained on in a step (PerX2CT: 20)."""
 
     workers: int = 1
     """Processes that make examples."""
@@ -192,6 +198,15 @@ class LossConfig:
     perceptual: float = 0.0
     """Distance of a fixed network's features; needs ``backbone``."""
 
+    masked_mse: float = 0.0
+    """Squared error inside ``data.region``, over all voxels (DuoLift-GAN: 1)."""
+
+    masked_l1: float = 0.0
+    """Absolute error inside ``data.region``, over all voxels (DuoLift-GAN: 1)."""
+
+    segmentation: float = 0.0
+    """Cross entropy of a segmentation of ``data.region`` (RT-SRTS: 1)."""
+
     backbone: str = ""
     """A safetensors file with VGG-16's weights, or ``random`` for trying things out."""
 
@@ -261,6 +276,7 @@ class Config:
             ("data.sdd_over_sad", data.sdd_over_sad, 1.01, 10),
             ("data.detector_size", data.detector_size, 16, 4096),
             ("data.points", data.points, 0, 10**8),
+            ("data.slices", data.slices, 1, 4096),
             ("data.workers", data.workers, 0, 256),
             ("augmentation.rotation_deg", varied.rotation_deg, 0, 180),
             ("augmentation.translation_mm", varied.translation_mm, 0, 500),

@@ -32,7 +32,7 @@ Predict = Callable[[Case, Volume], Volume]
 def drrs_of(volume: Volume, geometry: AcquisitionGeometry) -> list[Radiograph]:
     """Return the views that a reconstruction of this head starts from."""
     return [
-        Radiograph(image, view.label, view.pixel_spacing_mm, "line_integral", {}, geometry)  # type: ignore[arg-type]
+        Radiograph(image, view.label, view.pixel_spacing_mm, "line_integral", {}, geometry)
         for image, view in zip(project(volume, geometry), geometry.views, strict=True)
     ]
 

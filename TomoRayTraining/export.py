@@ -91,7 +91,7 @@ def export(
         },
         "input": input_spec.to_dict(),
         "output": output_spec.to_dict(),
-        "geometry": from_preset().to_dict(),
+        "geometry": from_preset(views=config.data.views).to_dict(),
         "tolerance": {"sad_mm": [low_mm, high_mm], "angle_deg": 10.0},
         "training": {
             "data": card.data,

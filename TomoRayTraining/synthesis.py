@@ -43,10 +43,11 @@ class Example:
 def random_geometry(
     isocentre_lps: tuple[float, float, float], config: DataConfig, random: np.random.Generator
 ) -> AcquisitionGeometry:
-    """Return frontal and lateral views with a random source distance."""
+    """Return the experiment's views with a random source distance."""
     sad_mm = float(random.uniform(*config.sad_mm))
     return from_preset(
         isocentre_lps=isocentre_lps,
+        views=config.views,
         size=config.detector_size,
         sad_mm=sad_mm,
         sdd_mm=sad_mm * config.sdd_over_sad,

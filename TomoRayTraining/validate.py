@@ -33,7 +33,7 @@ def validation(cases: Sequence[Case], config: Config) -> Callable[[nn.Module], d
     prepared = []
     for case in cases:
         ct = read_volume(case.ct)
-        geometry = from_preset(isocentre_lps=ct.grid.centre_lps)
+        geometry = from_preset(isocentre_lps=ct.grid.centre_lps, views=config.data.views)
         images = network_images(project(ct, geometry), geometry, input_spec)
         inputs = (images, view_matrices(geometry, input_spec, output_spec))
         fine = about_centre(ct, output_spec)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.nets import DISCRIMINATORS
+from TomoRayCore.nets.rt_srts import Segmented
 from TomoRayTraining.config import Config, DataConfig, LossConfig, ModelConfig
 from TomoRayTraining.losses import ADVERSARIES, voxel_terms
 from TomoRayTraining.recipes import RECIPES, recipe
@@ -158,4 +159,97 @@ def test_a_recipe_refuses_what_it_would_ignore(change):
     config = replace(Config("x"), **change)
     with pytest.raises(InputError) as error:
         RECIPES["regression"](Constant(torch.zeros(1)), config)
+    assert error.value.code == "BAD_CONFIG"
+
+
+class Deep(Constant):
+    """A generator that gives its volume and two supervised ones beside it."""
+
+    def forward_all(self, images: Tensor) -> list[Tensor]:
+        return [self.volume, self.volume + 0.1, self.volume - 0.3]
+
+
+def test_duolift_supervises_all_volumes_alike_and_counts_the_region_again(adversary):
+    data = batch()
+    data["mask"] = torch.ones_like(data["target"])
+    data["region"] = (data["target"] > 0.5).float()
+    deep = Deep(data["target"] + 0.2)
+    errors = torch.tensor([0.2, 0.3, 0.1])
+    plain = Config("x", loss=LossConfig(mse=2, l1=3))
+    (update,) = RECIPES["duolift-cnn"](deep, plain).updates(data)
+    expected = 2 * (errors**2).mean() + 3 * errors.mean()
+    torch.testing.assert_close(update.loss, expected)
+    loss = LossConfig(mse=1, l1=1, masked_mse=1, masked_l1=1, adversarial=0.01, adversary="bce")
+    config = Config(
+        "x",
+        model=ModelConfig(discriminator="verdict"),
+        loss=loss,
+        data=DataConfig(region="skull"),
+    )
+    update = next(RECIPES["duolift-gan"](deep, config).updates(data))
+    share = data["region"].mean()
+    torch.testing.assert_close(update.terms["masked_mse"], share * (errors**2).mean())
+    torch.testing.assert_close(update.terms["masked_l1"], share * errors.mean())
+    logit = 0.5 * deep.volume.mean() - 0.25 * data["images"].mean()
+    torch.testing.assert_close(update.terms["adversarial"], -torch.sigmoid(logit).log())
+    total = sum(update.terms[n] for n in ("mse", "l1", "masked_mse", "masked_l1"))
+    torch.testing.assert_close(update.loss, total + 0.01 * update.terms["adversarial"])
+
+
+def test_masked_losses_without_a_region_are_refused(adversary):
+    config = Config("x", model=ModelConfig(discriminator="verdict"), loss=LossConfig(masked_l1=1))
+    with pytest.raises(InputError, match="need a region"):
+        RECIPES["duolift-gan"](Deep(torch.zeros(1)), config)
+
+
+class Sliced(Constant):
+    """A generator of slices that are those of a volume it holds."""
+
+    def slices(self, images, view_matrices, axis, indices) -> Tensor:
+        place = ("axial", "coronal", "sagittal").index(axis)
+        chosen = self.volume.index_select(2 + place, torch.tensor(indices))
+        return chosen.movedim(2 + place, 1).expand(-1, -1, 3, -1, -1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_slices_are_compared_with_the_same_slices_of_the_target(seed):
+    torch.manual_seed(seed)
+    data = batch()
+    data["mask"] = torch.ones_like(data["target"])
+    config = Config(
+        "x",
+        loss=LossConfig(l1=1, perceptual=0.5, backbone="random"),
+        data=DataConfig(slices=3),
+    )
+    (update,) = RECIPES["slices"](Sliced(data["target"].clone()), config).updates(data)
+    assert update.loss.item() < 1e-12
+    (update,) = RECIPES["slices"](Sliced(data["target"] + 0.25), config).updates(data)
+    torch.testing.assert_close(update.terms["l1"], torch.tensor(0.25))
+    assert update.terms["perceptual"].item() > 0
+    torch.testing.assert_close(update.loss, update.terms["l1"] + 0.5 * update.terms["perceptual"])
+
+
+class Segmenting(Constant):
+    """A generator that is 80 % sure of a given region."""
+
+    def segment(self, images: Tensor) -> Segmented:
+        inside = 0.2 + 0.6 * self.region
+        return Segmented(self.volume, torch.cat([1 - inside, inside], dim=1), self.volume)
+
+
+def test_segmentation_is_the_cross_entropy_with_the_region():
+    data = batch()
+    data["region"] = (data["target"] > 0.5).float()
+    generator = Segmenting(data["target"] + 0.5)
+    generator.region = data["region"]
+    config = Config("x", loss=LossConfig(mse=2, segmentation=3), data=DataConfig(region="skull"))
+    (update,) = RECIPES["segmented"](generator, config).updates(data)
+    expected = 2 * 0.25 - 3 * torch.tensor(0.8).log()
+    torch.testing.assert_close(update.loss, expected)
+
+
+@pytest.mark.parametrize("name", ["duolift-cnn", "slices", "segmented"])
+def test_a_recipe_refuses_a_generator_without_its_method(name):
+    with pytest.raises(InputError) as error:
+        RECIPES[name](Constant(torch.zeros(1)), Config("x", data=DataConfig(region="air")))
     assert error.value.code == "BAD_CONFIG"

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from TomoRayCore.errors import InputError
 from TomoRayTraining.recipes.base import Recipe
+from TomoRayTraining.recipes.duolift import DuoLiftCnnRecipe, DuoLiftGanRecipe
 from TomoRayTraining.recipes.gan import GanRecipe
 from TomoRayTraining.recipes.implicit import ImplicitRecipe
 from TomoRayTraining.recipes.regression import RegressionRecipe
+from TomoRayTraining.recipes.segmented import SegmentedRecipe
+from TomoRayTraining.recipes.slices import SliceRecipe
 
 RECIPES: dict[str, type[Recipe]] = {
     "regression": RegressionRecipe,
     "gan": GanRecipe,
     "implicit": ImplicitRecipe,
+    "duolift-cnn": DuoLiftCnnRecipe,
+    "duolift-gan": DuoLiftGanRecipe,
+    "slices": SliceRecipe,
+    "segmented": SegmentedRecipe,
 }
 
 

@@ -8,7 +8,7 @@ are weights of zero, and a discriminator whose ``conditional`` is false.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -40,9 +40,9 @@ class GanRecipe(Recipe):
         self._adversary = ADVERSARIES[config.loss.adversary]
 
     def updates(self, batch: Batch) -> Iterator[Update]:
-        prediction = self.generator(batch["images"], batch["view_matrices"])
-        shown = _scanned(prediction, batch)
-        terms = self.generator_terms(prediction, batch)
+        predictions = self.predict(batch)
+        shown = _scanned(predictions[0], batch)
+        terms = self.generator_terms(predictions, batch)
         with frozen(self.discriminator):
             verdict = self.discriminator(shown, batch["images"])
         terms["adversarial"] = self._adversary.fool(verdict)
@@ -50,9 +50,13 @@ class GanRecipe(Recipe):
         terms = self.discriminator_terms(shown.detach(), batch)
         yield Update("discriminator", self.weights.adversarial * sum_of(terms), terms)
 
-    def generator_terms(self, prediction: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def predict(self, batch: Batch) -> list[Tensor]:
+        """Return the volume, and after it whatever else ``generator_terms`` compares."""
+        return [self.generator(batch["images"], batch["view_matrices"])]
+
+    def generator_terms(self, predictions: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
         """Return the terms beside the adversarial one, named as their weights."""
-        return voxel_terms(prediction, batch["target"], batch["mask"])
+        return voxel_terms(predictions[0], batch["target"], batch["mask"])
 
     def discriminator_terms(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of the discriminator's loss."""

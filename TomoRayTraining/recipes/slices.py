@@ -1,0 +1,61 @@
+"""PerX2CT: single slices of all three orientations.
+
+Kyung et al., ICASSP 2023: L1 plus the perceptual distance (LPIPS, VGG) of slices; the released
+configuration gives its adversary no weight, so there is none here. A step takes
+``data.slices`` slices of one randomly chosen orientation of each volume in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from TomoRayCore.errors import InputError
+from TomoRayTraining.config import Config
+from TomoRayTraining.losses import masked_mean
+from TomoRayTraining.perceptual import PerceptualDistance
+from TomoRayTraining.recipes.base import Batch, Recipe, Update, weighted
+
+AXES = ("axial", "coronal", "sagittal")
+
+
+class SliceRecipe(Recipe):
+    """One generator with a method ``slices``."""
+
+    WEIGHTS = frozenset({"l1", "perceptual"})
+
+    def __init__(self, generator: nn.Module, config: Config) -> None:
+        super().__init__(generator, config)
+        if not hasattr(generator, "slices"):
+            raise InputError(
+                "BAD_CONFIG",
+                f"{config.model.architecture!r} gives no single slices.",
+                "The recipe 'slices' trains slice generators, such as 'perx2ct'.",
+            )
+        self._slices = cast(Callable[..., Tensor], generator.slices)
+        self._count = config.data.slices
+        self._perceptual = (
+            PerceptualDistance(config.loss.backbone) if config.loss.perceptual else None
+        )
+
+    def updates(self, batch: Batch) -> Iterator[Update]:
+        axis = int(torch.randint(len(AXES), ()))
+        size = batch["target"].shape[2 + axis]
+        indices = torch.randperm(size)[: self._count].sort().values
+        prediction = self._slices(
+            batch["images"], batch["view_matrices"], AXES[axis], indices.tolist()
+        )  # (B, N, C, S, S)
+        target, mask = (
+            batch[name]
+            .index_select(2 + axis, indices.to(batch[name].device))
+            .movedim(2 + axis, 1)  # (B, N, 1, S, S)
+            for name in ("target", "mask")
+        )
+        terms = {"l1": masked_mean((prediction - target).abs().mean(dim=2, keepdim=True), mask)}
+        if self._perceptual is not None:
+            filled = (prediction * mask + target * (1 - mask)).mean(dim=2, keepdim=True)
+            terms["perceptual"] = self._perceptual(filled.flatten(0, 1), target.flatten(0, 1))
+        yield Update("generator", weighted(self.weights, terms), terms)
