@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from TomoRayCore.errors import InputError
+from TomoRayCore.nets.cyclegan import CycleGANGenerator, CycleGANTranslator
 from TomoRayCore.nets.duolift import DuoLift
 from TomoRayCore.nets.duolift_discriminator import DuoLiftDiscriminator
 from TomoRayCore.nets.x2ct_generator import X2CTGenerator
@@ -29,7 +30,10 @@ DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "duolift": DuoLiftDiscriminator,
 }
 
-TRANSLATORS: dict[str, Callable[..., nn.Module]] = {}
+TRANSLATORS: dict[str, Callable[..., nn.Module]] = {
+    "cyclegan": CycleGANTranslator,
+    "cyclegan-one-view": CycleGANGenerator,
+}
 
 
 def build(
