@@ -46,9 +46,9 @@ class Profile:
 def without_coherent_per_mm(energies_kev: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (attenuation, Compton part) of water in 1/mm, coherent scattering left out.
 
-    The Compton part is Klein and Nishina's for 3.343e23 electrons per gram; what the table holds
-    above it and above coherent scattering is absorption, taken as an inverse cube fitted at
-    15 keV (1.33 cm2/g, NIST).
+    The Compton part is Klein and Nishina's for 3.343e23 electrons per gram, 3.5 % lower for their
+    binding; the photoelectric part a power law through 0.544 cm2/g at 20 keV. Both within 3 % of
+    Elam's from 20 to 80 keV.
     """
     a = np.asarray(energies_kev) / REST_KEV
     log = np.log(1 + 2 * a)
@@ -57,8 +57,8 @@ def without_coherent_per_mm(energies_kev: np.ndarray) -> tuple[np.ndarray, np.nd
         + log / (2 * a)
         - (1 + 3 * a) / (1 + 2 * a) ** 2
     )
-    compton = 2 * np.pi * 2.8179403e-13**2 * shape * 3.343e23 / 10
-    photoelectric = 1.33 * (15.0 / np.asarray(energies_kev)) ** 3.1 / 10
+    compton = 0.965 * 2 * np.pi * 2.8179403e-13**2 * shape * 3.343e23 / 10
+    photoelectric = 0.544 * (20.0 / np.asarray(energies_kev)) ** 3.27 / 10
     return compton + photoelectric, compton
 
 
@@ -161,7 +161,7 @@ def fit(histories: int = 200_000) -> dict[str, object]:
 
     from TomoRayCore.physics.detector import Scatter, scatter_signal
 
-    profiles = [transport(a, histories, seed=n) for n, a in enumerate(FITTED)]
+    profiles = [transport(a, histories, seed=n, bins=12) for n, a in enumerate(FITTED)]
     spacing, size = 8.0, 101
     axis = (np.arange(size) - (size - 1) / 2) * spacing
     distance = np.hypot(axis[:, None], axis[None])
@@ -177,9 +177,7 @@ def fit(histories: int = 200_000) -> dict[str, object]:
     def misfit(numbers: np.ndarray) -> np.ndarray:
         return np.concatenate(
             [
-                (modelled(numbers, a, p.radius_mm) - p.scatter)
-                / p.scatter[:10].mean()
-                * np.sqrt(p.radius_mm / p.radius_mm[-1])  # a ring's area: its certainty
+                (modelled(numbers, a, p.radius_mm) - p.scatter) / p.scatter[0]
                 for a, p in zip(FITTED, profiles, strict=True)
             ]
         )

@@ -97,5 +97,10 @@ class Display:
         return np.clip(greys, 0, top), slope, intercept, low, high
 
 
+BEHIND_A_HEAD = Display(low=0.0, high=0.15, invert=True)
+"""Bone bright from transmission: the open beam would take up nearly the whole scale, so all that
+passes 9 cm of tissue or less (15 %) is black."""
+
+
 def _percentile(pixels: NDArray[np.generic], percent: float) -> float:
     return float(np.percentile(np.asarray(pixels, np.float64), percent))

@@ -98,7 +98,10 @@ class DrrOptions:
         self._check_together()
 
     def _check_together(self) -> None:
-        if self.projector == "plastimatch" and self != DrrOptions(projector="plastimatch"):
+        others = {f.name: f.default for f in fields(self) if f.name != "projector"}
+        if self.projector == "plastimatch" and any(
+            getattr(self, name) != default for name, default in others.items()
+        ):
             raise _bad(
                 "plastimatch-compatible numbers cannot be combined with other physics.",
                 "Leave out the other options, or take another preset.",
@@ -172,6 +175,8 @@ class DrrOptions:
             parts.append(f"noise at {self.photons_per_mm2:g} photons/mm2")
         if self.electronic_noise_quanta:
             parts.append(f"electronic noise {self.electronic_noise_quanta:g} quanta")
+        if self.structures:
+            parts.append(f"also {' and '.join(self.structures)} alone")
         unit = "transmission" if self.quantity == "transmission" else "line integrals"
         return f"{unit}: {', '.join(parts)}"
 
@@ -179,7 +184,39 @@ class DrrOptions:
         if self.kvp is None:
             return "60 keV"
         copper = f" + {self.filtration_cu_mm:g} mm Cu" if self.filtration_cu_mm else ""
-        return f"{self.kvp:g} kV, {self.filtration_al_mm:g} mm Al{copper}"
+        anode = f", anode {self.anode_angle_deg:g} deg" if self.anode_angle_deg != 12 else ""
+        return f"{self.kvp:g} kV, {self.filtration_al_mm:g} mm Al{copper}{anode}"
+
+
+def _number(name: str, value: Any, low: float, high: float, unit: str) -> float | int | None:
+    if value is None and name in MAY_BE_NONE:
+        return None
+    whole = name == "oversampling"
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or not low <= value <= high or (whole and value != int(value)):
+        raise _bad(
+            f"{name} is {value!r}.",
+            f"Give a {'whole ' if whole else ''}number from {low:g} to {high:g} {unit}.",
+        )
+    return int(value) if whole else float(value)
+
+
+def _structures(value: Any) -> tuple[str, ...]:
+    names = tuple(value) if isinstance(value, list | tuple) else (value,)
+    for name in names:
+        _choice("structure", name, STRUCTURES)
+    if len(set(names)) != len(names):
+        raise _bad(f"A structure is named twice: {', '.join(names)}.", "Name each once.")
+    return names
+
+
+def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise _bad(f"There is no {name} {value!r}.", f"Use one of {', '.join(choices)}.")
+
+
+def _bad(message: str, remedy: str) -> InputError:
+    return InputError("BAD_OPTION", message, remedy)
 
 
 PRESETS: Mapping[str, DrrOptions] = MappingProxyType(
@@ -212,34 +249,3 @@ def options_named(name: str) -> DrrOptions:
     """
     _choice("physics preset", name, tuple(PRESETS))
     return PRESETS[name]
-
-
-def _number(name: str, value: Any, low: float, high: float, unit: str) -> float | int | None:
-    if value is None and name in MAY_BE_NONE:
-        return None
-    whole = name == "oversampling"
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not low <= value <= high or (whole and value != int(value)):
-        raise _bad(
-            f"{name} is {value!r}.",
-            f"Give a {'whole ' if whole else ''}number from {low:g} to {high:g} {unit}.",
-        )
-    return int(value) if whole else float(value)
-
-
-def _structures(value: Any) -> tuple[str, ...]:
-    names = tuple(value) if isinstance(value, list | tuple) else (value,)
-    for name in names:
-        _choice("structure", name, STRUCTURES)
-    if len(set(names)) != len(names):
-        raise _bad(f"A structure is named twice: {', '.join(names)}.", "Name each once.")
-    return names
-
-
-def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise _bad(f"There is no {name} {value!r}.", f"Use one of {', '.join(choices)}.")
-
-
-def _bad(message: str, remedy: str) -> InputError:
-    return InputError("BAD_OPTION", message, remedy)
