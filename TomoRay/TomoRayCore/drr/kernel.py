@@ -168,7 +168,7 @@ def _library(path: Path) -> ctypes.CDLL | None:
 
 
 def _declare(library: ctypes.CDLL) -> None:
-    film = [_POINTER, _SIZE, _POINTER, _SIZE]
+    film: list[Any] = [_POINTER, _SIZE, _POINTER, _SIZE]
     library.tomoray_sum_slices.argtypes = [_POINTER, Steps, Steps, *film, _POINTER, _SIZE]
     library.tomoray_spread_slices.argtypes = [_POINTER, _SIZE, *film, _POINTER, Steps, Steps]
     for name in ("tomoray_mu_int16", "tomoray_mu_float32"):

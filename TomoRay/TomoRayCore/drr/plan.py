@@ -61,8 +61,8 @@ def plan_view(grid: Grid, view: ViewGeometry) -> ViewPlan:
         )
     normal_axis, row_axis, column_axis = axes
     source, centre, down, along = index_frame(grid, view)
-    rows = centre[row_axis] + down[row_axis] * _centred(view.size[0])
-    columns = centre[column_axis] + along[column_axis] * _centred(view.size[1])
+    rows = centre[row_axis] + down[row_axis] * centred(view.size[0])
+    columns = centre[column_axis] + along[column_axis] * centred(view.size[1])
     sizes_ijk = grid.shape[::-1]
     share = (np.arange(sizes_ijk[normal_axis]) - source[normal_axis]) / (
         centre[normal_axis] - source[normal_axis]
@@ -114,13 +114,22 @@ def _index_axes(grid: Grid, view: ViewGeometry) -> tuple[int, int, int] | None:
     return normal, row, column
 
 
-def _centred(count: int) -> NDArray[np.float64]:
+def centred(count: int) -> NDArray[np.float64]:
+    """Return 0, 1, 2, ... counted from the middle of them."""
     return np.asarray(np.arange(count) - (count - 1) / 2, np.float64)
+
+
+def ray_lengths_mm(view: ViewGeometry) -> NDArray[np.float64]:
+    """Return (R, C): from a cone beam's source to each pixel, in mm."""
+    toward = np.subtract(view.detector_centre_lps, view.source_lps)
+    rows, columns = view.size
+    down = toward @ np.array(view.v) + centred(rows) * view.pixel_spacing_mm[0]
+    along = toward @ np.array(view.u) + centred(columns) * view.pixel_spacing_mm[1]
+    return np.asarray(np.sqrt((down**2 + view.sdd_mm**2)[:, None] + along**2))
 
 
 def _obliquity(view: ViewGeometry) -> NDArray[np.float64]:
     """Return (R, C): how much longer a ray is than the detector's normal, at least 1."""
     if view.beam == "parallel":
         return np.ones(view.size)
-    ray = view.pixel_centres_lps() - np.array(view.source_lps)
-    return np.asarray(np.linalg.norm(ray, axis=-1) / view.sdd_mm)
+    return np.asarray(ray_lengths_mm(view) / view.sdd_mm)

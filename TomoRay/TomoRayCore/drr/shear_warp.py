@@ -3,30 +3,38 @@
 The virtual detector shares the real one's source (or ray direction), so that its slices are
 resampled separably; a ray of the real detector meets it at one point, found by a homography, and
 reads the virtual image there by cubic interpolation. This is the shear-warp factorisation (Lacroute
-and Levoy, SIGGRAPH 1994) with the sum in place of compositing; each pixel's own path length is
+and Levoy, SIGGRAPH 1994) with a sum in place of compositing; each pixel's own path length is
 applied after the warp, so obliquity is exact.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
-from TomoRayCore.drr.plan import ViewPlan, index_frame
+from TomoRayCore.drr.plan import ViewPlan, centred, index_frame, ray_lengths_mm
 from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import ViewGeometry
 from TomoRayCore.volume import Grid
 
 PITCH_VOXELS = 0.75
-"""Virtual pixel in voxels, at the middle of the volume: what keeps the warp's error small."""
+"""Virtual pixel, in voxels at the middle of the volume. A head of 1 mm voxels then errs by 0.14 to
+0.21 % of a finely sampled reference, of which 0.15 % at 45 degrees is the slice sum's own."""
 
 LEAST_COSINE = 0.2
-"""Rays must meet the slices at 78 degrees from their normal at most; else the sum is too coarse."""
+"""Rays must meet the slices at 78 degrees from their normal at most: a sum of samples farther
+apart says little, and the virtual detector would grow without bound."""
 
 BORDER = 3
 """Virtual pixels around the shadow, so that cubic interpolation finds its neighbours."""
+
+PIXELS_A_BLOCK = 16384
+"""Pixels warped at once: bounds the scratch memory at some 5 MB."""
 
 
 @dataclass(frozen=True)
@@ -65,51 +73,71 @@ def plan_shear(grid: Grid, view: ViewGeometry) -> ShearPlan:
         InputError: ``VIEW_TOO_STEEP`` when the source is inside the volume or so near to it that
             no face sees all of its rays at a workable angle.
     """
-    source, centre, down, along = index_frame(grid, view)
-    sizes = np.array(grid.shape[::-1])
-    rays = _Rays(grid, view, source, centre, down, along)
-    axis, sign = rays.dominant_axis(sizes)
-    row_axis, column_axis = (other for other in (2, 1, 0) if other != axis)
-    plane = (sizes[axis] - 1) / 2
-    hits, toward = rays.hits(axis, plane)
-    meets = toward * sign > 0
-    lows, counts = [], []
-    for other in (row_axis, column_axis):
-        low, high = rays.shadow(axis, other, plane, sizes)
-        if meets.all():
-            low = max(low, float(hits[..., other].min()))
-            high = min(high, float(hits[..., other].max()))
-        count = int(np.ceil((high - low) / PITCH_VOXELS)) + 1 if high >= low else 0
-        lows.append(low - BORDER * PITCH_VOXELS)
-        counts.append(count + 2 * BORDER if count else 0)
-    if not all(counts):
-        counts = [0, 0]
-    slices = np.arange(sizes[axis])
-    virtual = ViewPlan(
-        axes=(2 - axis, 2 - row_axis, 2 - column_axis),
-        slices=slices,
-        row_positions=rays.positions(slices, axis, row_axis, plane, _steps(lows[0], counts[0])),
-        column_positions=rays.positions(
-            slices, axis, column_axis, plane, _steps(lows[1], counts[1])
-        ),
-        path_mm=np.ones((counts[0], counts[1])),
-    )
-    at = [
-        (hits[..., other] - low) / PITCH_VOXELS
-        for other, low in zip((row_axis, column_axis), lows, strict=True)
+    rays = _Rays(grid, view)
+    axis, sense = rays.dominant_axis()
+    image_axes = tuple(other for other in (2, 1, 0) if other != axis)
+    rays.aim(axis)
+    meets = rays.toward * sense > 0
+    hits = [rays.hits(other) for other in image_axes]
+    low, counts = [], []
+    for other, hit in zip(image_axes, hits, strict=True):
+        first, last = rays.shadow(other)
+        if meets.all():  # otherwise the detector reaches beyond the source and tells no bounds
+            first, last = max(first, float(hit.min())), min(last, float(hit.max()))
+        low.append(first - BORDER * PITCH_VOXELS)
+        steps = int(np.ceil((last - first) / PITCH_VOXELS)) if last >= first else -np.inf
+        counts.append(max(steps + 1 + 2 * BORDER, 0))
+    size = (int(counts[0]), int(counts[1])) if min(counts) > 0 else (0, 0)
+    slices = np.arange(grid.shape[2 - axis])
+    positions = [
+        rays.positions(
+            slices, other, np.float64(start) + PITCH_VOXELS * np.arange(count, dtype=float)
+        )
+        for other, start, count in zip(image_axes, low, size, strict=True)
     ]
-    inside = meets.copy()
-    for position, count in zip(at, counts, strict=True):
-        inside &= (position >= 1) & (position <= count - 3)
-    path_mm = np.where(inside, rays.length_mm() / np.maximum(np.abs(toward), 1e-12), 0.0)
+    at = [(hit - start) / PITCH_VOXELS for hit, start in zip(hits, low, strict=True)]
+    inside = meets
+    for position, count in zip(at, size, strict=True):
+        inside = inside & (position >= 1) & (position <= count - 3)
     rows, columns = (np.where(inside, position, 1.0) for position in at)
-    return ShearPlan(virtual, rows, columns, inside, path_mm, rays.cut(sizes))
+    return ShearPlan(
+        virtual=ViewPlan(
+            axes=(2 - axis, 2 - image_axes[0], 2 - image_axes[1]),
+            slices=slices,
+            row_positions=positions[0],
+            column_positions=positions[1],
+            path_mm=np.ones(size),
+        ),
+        rows=rows,
+        columns=columns,
+        inside=inside,
+        path_mm=np.where(inside, rays.path_mm(), 0.0),
+        cut=_cut(grid, view),
+    )
 
 
-def cubic_weights(fraction: NDArray[np.float64]) -> NDArray[np.float64]:
+def warp(plan: ShearPlan, virtual: NDArray[Any]) -> NDArray[Any]:
+    """Return the (R, C) real image, without path lengths, of a (R', C') virtual image."""
+    image = np.zeros(plan.inside.shape, virtual.dtype)
+    flat = image.reshape(-1)
+    for pixels, matrix in _blocks(plan, virtual.dtype):
+        flat[pixels] = matrix @ virtual.reshape(-1)
+    return image
+
+
+def unwarp(plan: ShearPlan, image: NDArray[Any]) -> NDArray[Any]:
+    """Return the (R', C') transpose of ``warp`` applied to a (R, C) image."""
+    virtual = np.zeros(plan.virtual_size[0] * plan.virtual_size[1], image.dtype)
+    flat = image.reshape(-1)
+    for pixels, matrix in _blocks(plan, image.dtype):
+        virtual += matrix.T @ flat[pixels]
+    return virtual.reshape(plan.virtual_size)
+
+
+def cubic_weights(fraction: NDArray[Any]) -> NDArray[Any]:
     """Return (..., 4): weights of the neighbours at -1, 0, 1, 2 of a position 0 <= f <= 1.
 
-    The cubic convolution kernel with a = -1/2 (Keys, IEEE Trans ASSP 29:1153, 1981).
+    The cubic convolution kernel with a = -1/2 (Keys, IEEE Trans ASSP 29:1153, 1981, equation 15).
     """
     f = fraction
     return np.stack(
@@ -128,121 +156,142 @@ def warp_entries(plan: ShearPlan) -> tuple[NDArray[np.int64], NDArray[np.float64
 
     Indices are into the flattened virtual image. Pixels that see nothing have weight 0.
     """
-    width = plan.virtual_size[1]
+    index = np.zeros((plan.inside.size, 16), np.int64)
+    weight = np.zeros((plan.inside.size, 16))
+    seeing = np.flatnonzero(plan.inside)
+    index[seeing], weight[seeing] = _entries(plan, seeing, np.float64)
+    return index, weight
+
+
+def _entries(
+    plan: ShearPlan, pixels: NDArray[np.intp], dtype: Any
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return index and weight, (N, 16) each, for some pixels that are ``inside``."""
     parts = []
     for positions in (plan.rows, plan.columns):
-        lower = np.floor(positions)
-        index = lower.astype(np.int64).reshape(-1, 1) + np.arange(-1, 3)
-        parts.append((index, cubic_weights((positions - lower).ravel())))
+        at = positions.reshape(-1)[pixels]
+        lower = np.floor(at)
+        neighbours = lower.astype(np.int32)[:, None] + np.arange(-1, 3, dtype=np.int32)
+        parts.append((neighbours, cubic_weights((at - lower).astype(dtype))))
     (rows, row_weights), (columns, column_weights) = parts
-    index = rows[:, :, None] * width + columns[:, None, :]
-    weight = row_weights[:, :, None] * column_weights[:, None, :] * plan.inside.reshape(-1, 1, 1)
-    index[~plan.inside.ravel()] = 0
+    index = (rows * np.int32(plan.virtual_size[1]))[:, :, None] + columns[:, None, :]
+    weight = row_weights[:, :, None] * column_weights[:, None, :]
     return index.reshape(-1, 16), weight.reshape(-1, 16)
 
 
+def _blocks(plan: ShearPlan, dtype: Any) -> Iterator[tuple[NDArray[np.intp], Any]]:
+    """Yield some pixels, and the sparse matrix from the virtual image to them, until all are done."""
+    seeing = np.flatnonzero(plan.inside)
+    virtual_pixels = plan.virtual_size[0] * plan.virtual_size[1]
+    for start in range(0, len(seeing), PIXELS_A_BLOCK):
+        pixels = seeing[start : start + PIXELS_A_BLOCK]
+        index, weight = _entries(plan, pixels, dtype)
+        starts = np.arange(len(pixels) + 1, dtype=np.int32) * 16
+        entries = (weight.ravel(), index.ravel(), starts)
+        yield pixels, sparse.csr_matrix(entries, shape=(len(pixels), virtual_pixels))
+
+
 class _Rays:
-    """The rays of one view in voxel coordinates (i, j, k)."""
+    """The rays of one view in voxel coordinates (i, j, k), and a plane that they are followed to.
 
-    def __init__(
-        self,
-        grid: Grid,
-        view: ViewGeometry,
-        source: NDArray[np.float64],
-        centre: NDArray[np.float64],
-        down: NDArray[np.float64],
-        along: NDArray[np.float64],
-    ) -> None:
+    ``aim`` comes before everything but ``dominant_axis``.
+    """
+
+    def __init__(self, grid: Grid, view: ViewGeometry) -> None:
         self._grid, self._view = grid, view
-        self._source = source
+        self._sizes = np.array(grid.shape[::-1])
+        self._source, self._centre, self._down, self._along = index_frame(grid, view)
+        self._direction = -np.linalg.inv(grid.ijk_to_lps)[:3, :3] @ view.normal
         self._cone = view.beam == "cone"
-        rows = (np.arange(view.size[0]) - (view.size[0] - 1) / 2)[:, None, None]
-        columns = (np.arange(view.size[1]) - (view.size[1] - 1) / 2)[None, :, None]
-        self._pixels = centre + rows * down + columns * along
-        to_index = np.linalg.inv(grid.ijk_to_lps)[:3, :3]
-        self._parallel_step = -to_index @ view.normal
 
-    def dominant_axis(self, sizes: NDArray[np.intp]) -> tuple[int, float]:
+    def dominant_axis(self) -> tuple[int, float]:
         """Return the voxel axis that the volume's rays follow most, and their sense along it."""
         if not self._cone:
-            along = self._grid.direction.T @ -self._view.normal
+            along = self._direction * np.array(self._grid.spacing_ijk_mm)
             axis = int(np.abs(along).argmax())
             return axis, float(np.sign(along[axis]))
-        corners = np.array(np.meshgrid(*[(-1, n) for n in sizes], indexing="ij")).reshape(3, -1).T
-        toward = corners - self._source
-        lengths = np.linalg.norm(toward @ self._grid.ijk_to_lps[:3, :3].T, axis=1)
-        cosines = toward * np.array(self._grid.spacing_ijk_mm) / lengths[:, None]
-        signs = np.sign(cosines.mean(axis=0))
-        least = (cosines * signs).min(axis=0)
+        ends = [(-1, size) for size in self._sizes]
+        corners = np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, -1).T
+        toward = (corners - self._source) @ self._grid.ijk_to_lps[:3, :3].T
+        cosines = toward @ self._grid.direction / np.linalg.norm(toward, axis=1, keepdims=True)
+        senses = np.sign(cosines.mean(axis=0))
+        # A view's rays through a convex volume are no steeper than those to its corners.
+        least = (cosines * senses).min(axis=0)
         axis = int(least.argmax())
-        if least[axis] < LEAST_COSINE:
+        if not least[axis] >= LEAST_COSINE:
             raise InputError(
                 "VIEW_TOO_STEEP",
                 f"The source of view {self._view.label} is inside the volume or too near to it.",
                 "Move the source away, or crop the volume to the part of interest.",
             )
-        return axis, float(signs[axis])
+        return axis, float(senses[axis])
 
-    def hits(self, axis: int, plane: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return where rays meet a plane, (R, C, 3), and their component along the axis, (R, C)."""
-        start = self._source if self._cone else self._pixels
-        step = self._pixels - self._source if self._cone else self._parallel_step
-        toward = np.broadcast_to(step[..., axis], self._pixels.shape[:2])
-        safe = np.where(np.abs(toward) > 1e-9, toward, np.inf)
-        share = (plane - start[..., axis]) / safe
-        return start + share[..., None] * step, toward
+    def aim(self, axis: int) -> None:
+        """Take the middle slice along an axis as the plane."""
+        self._axis = axis
+        self._plane = (float(self._sizes[axis]) - 1) / 2
+        if self._cone:
+            self.toward = self._pixels(axis) - self._source[axis]
+            safe = np.where(np.abs(self.toward) > 1e-9, self.toward, np.inf)
+            self._share = (self._plane - self._source[axis]) / safe
+        else:
+            self.toward = np.full(self._view.size, self._direction[axis])
+            self._share = (self._plane - self._pixels(axis)) / self._direction[axis]
 
-    def shadow(
-        self, axis: int, other: int, plane: float, sizes: NDArray[np.intp]
-    ) -> tuple[float, float]:
-        """Return the range that the volume covers on a plane along another axis, in voxels."""
-        ends = [
-            self._on_plane(slice_, border, axis, other, plane)
-            for slice_ in (0.0, float(sizes[axis] - 1))
-            for border in (-1.0, float(sizes[other]))
-        ]
+    def hits(self, other: int) -> NDArray[np.float64]:
+        """Return (R, C): where the rays meet the plane, along another axis."""
+        if self._cone:
+            source = self._source[other]
+            return np.asarray(source + self._share * (self._pixels(other) - source))
+        return np.asarray(self._pixels(other) + self._share * self._direction[other])
+
+    def shadow(self, other: int) -> tuple[float, float]:
+        """Return the range that the volume covers on the plane along another axis, in voxels."""
+        ends = []
+        for at in (0.0, float(self._sizes[self._axis] - 1)):
+            for border in (-1.0, float(self._sizes[other])):
+                share = self._advance(np.array(at))
+                if self._cone:
+                    source = self._source[other]
+                    ends.append(float(source + (border - source) / share))
+                else:
+                    ends.append(float(border - share * self._direction[other]))
         return min(ends), max(ends)
 
     def positions(
-        self,
-        slices: NDArray[np.intp],
-        axis: int,
-        other: int,
-        plane: float,
-        on_plane: NDArray[np.float64],
+        self, slices: NDArray[np.intp], other: int, on_plane: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return (S, P): where rays through points of a plane pass in each slice."""
+        """Return (S, P): where the rays through points of the plane pass in each slice."""
+        share = self._advance(slices)[:, None]
         if self._cone:
-            share = (slices - self._source[axis]) / (plane - self._source[axis])
-            moved = share[:, None] * (on_plane - self._source[other])
-            return np.asarray(self._source[other] + moved)
-        slope = self._parallel_step[other] / self._parallel_step[axis]
-        return np.asarray(on_plane + ((slices - plane) * slope)[:, None])
+            source = self._source[other]
+            return np.asarray(source + share * (on_plane - source))
+        return np.asarray(on_plane + share * self._direction[other])
 
-    def length_mm(self) -> NDArray[np.float64]:
-        """Return the rays' length in mm from source to pixel; a parallel beam's steps are 1 mm."""
-        if not self._cone:
-            return np.ones(self._view.size)
-        ray = self._view.pixel_centres_lps() - np.array(self._view.source_lps)
-        return np.asarray(np.linalg.norm(ray, axis=-1))
+    def path_mm(self) -> NDArray[np.float64]:
+        """Return (R, C): the length of each ray between neighbouring slices."""
+        if not self._cone:  # the direction is 1 mm long
+            return np.full(self._view.size, 1 / abs(self._direction[self._axis]))
+        return np.asarray(ray_lengths_mm(self._view) / np.maximum(np.abs(self.toward), 1e-9))
 
-    def cut(self, sizes: NDArray[np.intp]) -> NDArray[np.float64] | None:
-        """Return the detector's plane in voxel coordinates when the volume reaches behind it."""
-        affine = self._grid.ijk_to_lps
-        normal, centre = self._view.normal, np.array(self._view.detector_centre_lps)
-        plane = np.append(normal @ affine[:3, :3], normal @ (affine[:3, 3] - centre))
-        lowest = plane[3] + np.minimum(plane[:3] * (sizes - 1), 0).sum()
-        return plane if lowest < 0 else None
-
-    def _on_plane(self, slice_: float, at: float, axis: int, other: int, plane: float) -> float:
-        """Return where the ray through a point of a slice meets a plane."""
+    def _advance(self, at: NDArray[Any]) -> NDArray[np.float64]:
+        """Return how far slices are: of the way to the plane (cone), or in mm from it."""
         if self._cone:
-            source = self._source
-            share = (plane - source[axis]) / (slice_ - source[axis])
-            return float(source[other] + share * (at - source[other]))
-        slope = self._parallel_step[other] / self._parallel_step[axis]
-        return float(at + (plane - slice_) * slope)
+            source = self._source[self._axis]
+            return np.asarray((at - source) / (self._plane - source))
+        return np.asarray((at - self._plane) / self._direction[self._axis])
+
+    def _pixels(self, axis: int) -> NDArray[np.float64]:
+        """Return (R, C): one voxel coordinate of the pixel centres."""
+        rows, columns = self._view.size
+        down = self._centre[axis] + centred(rows) * self._down[axis]
+        return np.asarray(down[:, None] + centred(columns) * self._along[axis])
 
 
-def _steps(low: float, count: int) -> NDArray[np.float64]:
-    return np.asarray(low + PITCH_VOXELS * np.arange(count))
+def _cut(grid: Grid, view: ViewGeometry) -> NDArray[np.float64] | None:
+    """Return the detector's plane in voxel coordinates when the volume reaches behind it."""
+    affine, normal = grid.ijk_to_lps, view.normal
+    offset = normal @ (affine[:3, 3] - np.array(view.detector_centre_lps))
+    plane = np.append(normal @ affine[:3, :3], offset)
+    farthest = offset + np.minimum(plane[:3] * (np.array(grid.shape[::-1]) - 1), 0).sum()
+    return plane if farthest < 0 else None

@@ -89,7 +89,7 @@ class _Batch:
         self._columns = columns[:, image[1]]
         self.turned_shape = (len(stack), self._rows.shape[1], stack.shape[2])
 
-    def block(self) -> Real:
+    def block(self) -> NDArray[Any]:
         """Return (S * H, W)."""
         return np.ascontiguousarray(self.stack).reshape(-1, self.stack.shape[2])
 

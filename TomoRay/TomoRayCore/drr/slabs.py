@@ -1,0 +1,89 @@
+"""A volume piece by piece: only what is not air, a few slices at a time, as mu.
+
+So the volume of mu never exists as a whole, and each piece stays in the processor's cache while
+all views and structures read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from TomoRayCore.drr import kernel
+from TomoRayCore.drr.attenuation import MuRule
+from TomoRayCore.volume import HU
+
+Box = tuple[slice, slice, slice]
+
+KERNEL_BYTES, KERNEL_SLICES = 2**20, 8
+NUMPY_BYTES, NUMPY_SLICES = 2**23, 32
+"""A slab's aim and its least thickness: calls from numpy cost more, so its slabs are larger."""
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Some slices of a volume, cropped.
+
+    Attributes:
+        box: Where it lies in the volume's array.
+        hu: The values there; a view of the volume.
+        mu_per_mm: Their attenuation in 1/mm; valid until the next slab is asked for.
+    """
+
+    box: Box
+    hu: HU
+    mu_per_mm: NDArray[np.float32]
+
+    @property
+    def corner(self) -> tuple[int, int, int]:
+        """Array index of the first voxel."""
+        k, j, i = self.box
+        return k.start, j.start, i.start
+
+
+def mu_slabs(array_hu: HU, rule: MuRule) -> Iterator[tuple[float, Slab]]:
+    """Yield what is not air, with the share of the volume that is done after each slab."""
+    box = _box(array_hu, lambda part: part.max(axis=0) > kernel.air_hu(rule))
+    if box is None:
+        return
+    k, j, i = box
+    plane = (j.stop - j.start) * (i.stop - i.start)
+    compiled = kernel.available()
+    aim, least = (KERNEL_BYTES, KERNEL_SLICES) if compiled else (NUMPY_BYTES, NUMPY_SLICES)
+    thickness = max(least, aim // (4 * plane))
+    scratch = np.empty(min(thickness, k.stop - k.start) * plane, np.float32)
+    for start in range(k.start, k.stop, thickness):
+        part = slice(start, min(start + thickness, k.stop)), j, i
+        hu = array_hu[part]
+        mu_per_mm = scratch[: hu.size].reshape(hu.shape)
+        if not (compiled and kernel.convert(hu, rule, mu_per_mm)):
+            for plane_hu, plane_mu in zip(hu, mu_per_mm, strict=True):
+                plane_mu[:] = rule.mu_per_mm(plane_hu)
+        yield (part[0].stop - k.start) / (k.stop - k.start), Slab(part, hu, mu_per_mm)
+
+
+def nonzero_box(array: NDArray[np.float32] | NDArray[np.float64]) -> Box | None:
+    """Return the box outside of which an array is exactly 0; None when all of it is."""
+    bits = array.view(np.uint32 if array.itemsize == 4 else np.uint64)
+    # The shift drops the sign, since -0 is 0 too.
+    return _box(bits, lambda part: (np.bitwise_or.reduce(part, axis=0) << 1) != 0)
+
+
+def _box(array: NDArray[Any], occupied: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> Box | None:
+    """Return the box of what is occupied, told as (H, W) for some slices together."""
+    depths = range(len(array))
+    first = next((k for k in depths if occupied(array[k : k + 1]).any()), None)
+    if first is None:
+        return None
+    last = next(k for k in reversed(depths) if occupied(array[k : k + 1]).any())
+    plane = occupied(array[first : last + 1])
+    rows, columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
+    return (
+        slice(first, last + 1),
+        slice(int(rows[0]), int(rows[-1]) + 1),
+        slice(int(columns[0]), int(columns[-1]) + 1),
+    )

@@ -1,0 +1,97 @@
+"""One view of one grid as a linear operator: part by part of a volume forward, and its transpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from TomoRayCore.drr.plan import is_separable, plan_view
+from TomoRayCore.drr.shear_warp import ShearPlan, plan_shear, unwarp, warp
+from TomoRayCore.drr.slices import spread_slices, sum_slices
+from TomoRayCore.geometry import ViewGeometry
+from TomoRayCore.volume import Grid
+
+
+class ViewOperator:
+    """From mu on a grid to the line integrals of one view: separable where it can be, else warped.
+
+    A volume may come in parts, in any order: interpolation falls off to 0 over a voxel beyond a
+    part's border, and two neighbouring parts' fall-offs add up to interpolation between them.
+
+    Raises:
+        InputError: ``VIEW_TOO_STEEP``, see ``shear_warp``.
+    """
+
+    def __init__(self, grid: Grid, view: ViewGeometry) -> None:
+        self._shear: ShearPlan | None = None
+        if is_separable(grid, view):
+            self._plan = plan_view(grid, view)
+        else:
+            self._shear = plan_shear(grid, view)
+            self._plan = self._shear.virtual
+
+    def new_sum(self, dtype: Any = np.float32) -> NDArray[Any]:
+        """Return the zeros that ``add`` adds to."""
+        plan = self._plan
+        return np.zeros((plan.row_positions.shape[1], plan.column_positions.shape[1]), dtype)
+
+    def add(self, part: NDArray[Any], corner: tuple[int, int, int], total: NDArray[Any]) -> None:
+        """Add what a part of the volume contributes.
+
+        Args:
+            part: (d, h, w) of mu in 1/mm, any strides.
+            corner: Array index (k, j, i) of its first voxel in the grid.
+            total: From ``new_sum``, changed in place.
+        """
+        if self._shear is not None and self._shear.cut is not None:
+            part = part * _before(self._shear.cut, part.shape, corner)
+        stack, rows, columns = self._slices(part, corner)
+        sum_slices(stack, rows, columns, total)
+
+    def image(self, total: NDArray[Any]) -> NDArray[Any]:
+        """Turn a finished sum into the (R, C) line integrals."""
+        if self._shear is None:
+            return np.asarray(total * self._plan.path_mm, total.dtype)
+        return np.asarray(warp(self._shear, total) * self._shear.path_mm, total.dtype)
+
+    def spread(self, image: NDArray[Any], volume: NDArray[Any]) -> None:
+        """Add the transpose of projecting, applied to a (R, C) image, to a whole (D, H, W) array."""
+        if self._shear is None:
+            spread = np.asarray(image * self._plan.path_mm, volume.dtype)
+        else:
+            spread = unwarp(self._shear, np.asarray(image * self._shear.path_mm, volume.dtype))
+        cut = None if self._shear is None else self._shear.cut
+        target = volume if cut is None else np.zeros_like(volume)
+        stack, rows, columns = self._slices(target, (0, 0, 0))
+        spread_slices(spread, rows, columns, stack)
+        if cut is not None:
+            volume += target * _before(cut, volume.shape, (0, 0, 0))
+
+    def _slices(
+        self, part: NDArray[Any], corner: tuple[int, int, int]
+    ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the part's slices that count, and the positions in them."""
+        plan = self._plan
+        slice_start, row_start, column_start = (corner[axis] for axis in plan.axes)
+        stack = part.transpose(plan.axes)
+        counting = (plan.slices >= slice_start) & (plan.slices < slice_start + len(stack))
+        return (
+            stack[_as_slice(plan.slices[counting] - slice_start)],
+            plan.row_positions[_as_slice(np.flatnonzero(counting))] - row_start,
+            plan.column_positions[_as_slice(np.flatnonzero(counting))] - column_start,
+        )
+
+
+def _as_slice(neighbours: NDArray[np.intp]) -> slice:
+    return slice(int(neighbours[0]), int(neighbours[-1]) + 1) if len(neighbours) else slice(0, 0)
+
+
+def _before(
+    cut: NDArray[np.float64], shape: tuple[int, ...], corner: tuple[int, int, int]
+) -> NDArray[np.bool_]:
+    """Return which voxels of a part lie before the detector."""
+    k, j, i = (start + np.arange(n) for start, n in zip(corner, shape, strict=True))
+    behind_plane = (cut[2] * k)[:, None, None] + (cut[1] * j)[:, None] + cut[0] * i + cut[3]
+    return np.asarray(behind_plane >= 0)
