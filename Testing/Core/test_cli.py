@@ -346,7 +346,7 @@ def test_a_full_disk_gives_exit_code_3(tmp_path, tiny_ct, tomoray, monkeypatch):
     def full(*arguments: object, **options: object) -> None:
         raise OSError(28, "No space left on device", "x")
 
-    monkeypatch.setattr("TomoRayCore.pipeline.write_drr", full)
+    monkeypatch.setattr("TomoRayCore.drr_case.write_drr", full)
     code, _, err = tomoray("drr", tiny_ct, "--out", tmp_path / "out", "--size", 32)
     assert code == 3
     assert "[DISK_FULL]" in err

@@ -41,6 +41,7 @@ def test_drrs_come_as_line_integrals_pictures_and_geometry(drrs):
     assert sorted(path.name for path in drrs.iterdir()) == [
         "ap.nrrd",
         "ap.png",
+        "drr.json",
         "geometry.json",
         "lat.nrrd",
         "lat.png",

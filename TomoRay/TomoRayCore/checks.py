@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.head import locate_head
+from TomoRayCore.head import HeadLocation, locate_head
 from TomoRayCore.radiograph import Radiograph
-from TomoRayCore.volume import Volume
+from TomoRayCore.volume import HU, Volume
 
 MIN_SLICES = 8
 MIN_EXTENT_MM = 60.0
@@ -17,6 +18,9 @@ MIN_EXTENT_MM = 60.0
 
 AIR_AT_MOST_HU = -300.0
 BONE_AT_LEAST_HU = 200.0
+PERCENTILES_FROM_VOXELS = 500_000
+"""Enough of them, evenly spread, to see air and bone: sorting all takes longer than a DRR."""
+
 SAME_IMAGE_CORRELATION = 0.999
 
 
@@ -26,6 +30,24 @@ def check_head_ct(volume: Volume) -> list[str]:
     Raises:
         InputError: ``TOO_FEW_SLICES``, ``FIELD_TOO_SMALL`` or ``HU_IMPLAUSIBLE``.
     """
+    warnings = check_ct(volume)
+    return location_warnings(locate_head(volume)) + warnings
+
+
+def location_warnings(location: HeadLocation) -> list[str]:
+    """Return what to say of views centred on a head that was searched for."""
+    if not location.found:
+        return ["NO_SKULL: no skull was found; views are centred on the volume's centre."]
+    if location.reaches_top:
+        return [
+            "VERTEX_MISSING: the skull reaches the scan's upper end; what is missing there is "
+            "missing in the DRRs, and the isocentre may lie too low (set it by hand)."
+        ]
+    return []
+
+
+def check_ct(volume: Volume) -> list[str]:
+    """As ``check_head_ct``, without a search for the head."""
     count = min(volume.shape)
     if count < MIN_SLICES:
         raise InputError(
@@ -40,7 +62,7 @@ def check_head_ct(volume: Volume) -> list[str]:
             f"The CT covers {extent[0]:.0f} x {extent[1]:.0f} x {extent[2]:.0f} mm.",
             f"Give a volume that covers the head: at least {MIN_EXTENT_MM:.0f} mm each way.",
         )
-    low, high = (float(p) for p in np.percentile(volume.array_hu, [1, 99.8]))
+    low, high = (float(p) for p in np.percentile(_some_voxels(volume), [1, 99.8]))
     if low > AIR_AT_MOST_HU or high < BONE_AT_LEAST_HU:
         raise InputError(
             "HU_IMPLAUSIBLE",
@@ -48,18 +70,7 @@ def check_head_ct(volume: Volume) -> list[str]:
             "a head CT in HU has air near -1000 and bone above 300.",
             "Check the rescale intercept (often -1024), and that this is a CT.",
         )
-    location = locate_head(volume)
-    warnings = []
-    if not location.found:
-        warnings.append("NO_SKULL: no skull was found; views are centred on the volume's centre.")
-    elif location.reaches_top:
-        warnings.append(
-            "VERTEX_MISSING: the skull reaches the scan's upper end; what is missing there is "
-            "missing in the DRRs, and the isocentre may lie too low (set it by hand)."
-        )
-    if volume.is_synthetic:
-        warnings.append("SYNTHETIC_INPUT: this volume is itself a synthetic CT.")
-    return warnings
+    return ["SYNTHETIC_INPUT: this volume is itself a synthetic CT."] * volume.is_synthetic
 
 
 def check_radiographs(radiographs: Sequence[Radiograph]) -> list[str]:
@@ -95,6 +106,13 @@ def check_radiographs(radiographs: Sequence[Radiograph]) -> list[str]:
                 "air must be dark. If the film is inverted, say so (--invert)."
             )
     return warnings
+
+
+def _some_voxels(volume: Volume) -> HU:
+    """Return every voxel of a small volume, every n-th along each axis of a large one."""
+    size = math.prod(volume.shape)
+    step = max(1, math.ceil((size / PERCENTILES_FROM_VOXELS) ** (1 / 3)))
+    return volume.array_hu[::step, ::step, ::step]
 
 
 def _same_image(first: Radiograph, second: Radiograph) -> bool:

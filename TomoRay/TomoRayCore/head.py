@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from TomoRayCore.resample import reorient_to_lps, resample
 from TomoRayCore.volume import Volume, canonical_grid
@@ -81,6 +80,9 @@ def _coarse(volume: Volume) -> Volume:
 
 
 def _largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    # Imported here: scipy takes longer to load than a head to project, and not all look for one.
+    from scipy import ndimage
+
     labels, count = ndimage.label(mask)
     if count == 0:
         return None

@@ -13,15 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from TomoRayCore.checks import check_head_ct, check_radiographs
+from TomoRayCore.checks import check_radiographs
 from TomoRayCore.comparison import compare_files
-from TomoRayCore.drr import project
+from TomoRayCore.drr_case import drr_files
 from TomoRayCore.errors import InputError, SetupError
-from TomoRayCore.head import locate_head
-from TomoRayCore.io.radiograph_io import read_radiograph, write_drr, write_drr_picture
-from TomoRayCore.io.volume_io import read_volume, write_volume
+from TomoRayCore.io.radiograph_io import read_radiograph
+from TomoRayCore.io.volume_io import write_volume
 from TomoRayCore.outputs import refuse_overwriting, staged, texts, to_json
-from TomoRayCore.presets import from_preset
 from TomoRayCore.progress import Progress, Report, Step
 from TomoRayCore.provenance import (
     describe_inputs,
@@ -29,7 +27,6 @@ from TomoRayCore.provenance import (
     read_geometry,
     views_in_order,
 )
-from TomoRayCore.volume import Volume
 
 if TYPE_CHECKING:
     from TomoRayCore.bundle import Bundle
@@ -48,78 +45,6 @@ __all__ = [
 
 DEMO_SEED = 2024
 """Of the demo's phantom; the default model has not seen it."""
-
-
-def drr_files(
-    ct: Path,
-    out_dir: Path,
-    *,
-    preset: str = "cranial-biplanar",
-    size: int = 128,
-    views: Sequence[str] = ("AP", "LAT"),
-    sad_mm: float | None = None,
-    sdd_mm: float | None = None,
-    isocentre: str | Sequence[float] | None = None,
-    report: Report | None = None,
-) -> Result:
-    """Project a CT and write each view as ``ap.nrrd``, ``ap.png``, ..., and ``geometry.json``.
-
-    Args:
-        ct: Volume file, DICOM file or folder.
-        out_dir: Folder of the outputs; created when missing.
-        preset: A key of ``presets.PRESETS``.
-        size: Detector pixels along each edge.
-        views: Out of ``AP``, ``PA``, ``LAT``.
-        sad_mm: Source to isocentre, instead of the preset's.
-        sdd_mm: Source to detector, instead of the preset's.
-        isocentre: ``head`` (also None: located in the CT), ``centre`` of the volume, or LPS mm.
-        report: Receives the progress.
-
-    Returns:
-        ``outputs`` (``AP``, ``AP_picture``, ..., ``geometry``), ``isocentre_lps``, ``preset``,
-        ``warnings`` and ``seconds``.
-    """
-    started = time.monotonic()
-    progress = Progress(report)
-    # Built once before any reading, so that a wrong preset or view is refused at once.
-    labels = from_preset(preset, size=size, views=views, sad_mm=sad_mm, sdd_mm=sdd_mm).labels
-    names = [f"{label.lower()}{suffix}" for label in labels for suffix in (".nrrd", ".png")]
-    refuse_overwriting([out_dir / name for name in [*names, "geometry.json"]], [ct])
-
-    progress("reading", 0.0, f"Reading {ct.name}")
-    volume = read_volume(ct)
-    progress("checking", 0.3, "Looking for the head")
-    warnings = check_head_ct(volume)
-    centre_lps = _isocentre(volume, isocentre)
-    geometry = from_preset(
-        preset, isocentre_lps=centre_lps, size=size, views=views, sad_mm=sad_mm, sdd_mm=sdd_mm
-    )
-    images = project(volume, geometry, progress=progress.part(0.4, 0.9))
-    if not all(image.any() for image in images):
-        x, y, z = geometry.isocentre_lps
-        raise InputError(
-            "NOTHING_PROJECTED",
-            f"About the isocentre ({x:g}, {y:g}, {z:g}) mm no ray meets anything but air.",
-            "Give an isocentre inside the head: head, centre, or LPS mm within the CT.",
-        )
-    progress("writing", 0.9, f"Writing {len(images)} views")
-    outputs: dict[str, Path] = {}
-    with staged(out_dir) as stage:
-        for label, pixels in zip(geometry.labels, images, strict=True):
-            write_drr(stage / f"{label.lower()}.nrrd", pixels, geometry, label)
-            write_drr_picture(stage / f"{label.lower()}.png", pixels, geometry, label)
-            outputs[label] = out_dir / f"{label.lower()}.nrrd"
-            outputs[f"{label}_picture"] = out_dir / f"{label.lower()}.png"
-        (stage / "geometry.json").write_text(geometry.to_json() + "\n", encoding="utf-8")
-        outputs["geometry"] = out_dir / "geometry.json"
-    progress("done", 1.0, f"{len(images)} views written")
-    return {
-        "outputs": texts(outputs),
-        "preset": preset,
-        "isocentre_lps": list(geometry.isocentre_lps),
-        "warnings": warnings,
-        "seconds": round(time.monotonic() - started, 3),
-    }
 
 
 def reconstruct_files(
@@ -298,21 +223,6 @@ def as_report(progress: Progress) -> Report:
         progress(step.stage, step.fraction, step.message)
 
     return report
-
-
-def _isocentre(volume: Volume, wish: str | Sequence[float] | None) -> tuple[float, float, float]:
-    if wish == "centre":
-        return volume.grid.centre_lps
-    if wish is None or wish == "head":
-        return locate_head(volume).isocentre_lps  # check_head_ct warns when none is found
-    if isinstance(wish, str) or len(wish) != 3:
-        raise InputError(
-            "BAD_ISOCENTRE",
-            f"{wish!r} is not an isocentre.",
-            "Use head, centre, or three numbers in LPS mm.",
-        )
-    x, y, z = (float(c) for c in wish)
-    return x, y, z
 
 
 def _extend(warnings: list[str], more: Sequence[str]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from TomoRayCore.coordinates import Affine, direction_of, spacing_of
 from TomoRayCore.volume import AIR_HU, Grid, Volume
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 
 def reorient_to_lps(volume: Volume) -> Volume:
@@ -42,6 +45,8 @@ def resample(volume: Volume, grid: Grid, outside_hu: float = AIR_HU) -> Volume:
     """
     if grid.same_as(volume.grid, tolerance_mm=1e-6):
         return volume
+    import SimpleITK as sitk  # here: it takes a while to load, and many need no interpolation
+
     # In float32: ITK cuts integer results off towards zero instead of rounding them.
     output = sitk.Resample(
         to_sitk(volume.array_hu.astype(np.float32), volume.ijk_to_lps),
@@ -73,6 +78,8 @@ def inside(grid: Grid, volume: Grid) -> NDArray[np.bool_]:
 
 def to_sitk(array: NDArray[np.generic], ijk_to_lps: Affine) -> sitk.Image:
     """Return a SimpleITK image of a (D, H, W) array with its place in the world."""
+    import SimpleITK as sitk
+
     image = sitk.GetImageFromArray(array)
     image.SetSpacing(spacing_of(ijk_to_lps))
     image.SetOrigin(ijk_to_lps[:3, 3].tolist())

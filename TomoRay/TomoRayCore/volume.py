@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -156,14 +158,16 @@ def _checked_hu(values: ArrayLike) -> HU:
             f"A volume needs three dimensions of numbers; got shape {array.shape}, {array.dtype}.",
             "Pick one 3D image (for 4D data one time point, for colour images one channel).",
         )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype == np.int16:  # its numbers are all below the limit
+        return _kept(array, np.int16)
+    low, high = float(array.min()), float(array.max())  # NaN when one voxel is
+    if not math.isfinite(low) or not math.isfinite(high):
         bad = int(array.size - np.isfinite(array).sum())
         raise InputError(
             "NON_FINITE",
             f"{bad} of {array.size} voxels are NaN or infinite.",
             "Replace them (air is -1000 HU) or export the CT again.",
         )
-    low, high = float(array.min()), float(array.max())
     if max(-low, high) > HU_LIMIT:
         raise InputError(
             "HU_RANGE",
@@ -171,10 +175,17 @@ def _checked_hu(values: ArrayLike) -> HU:
             "Apply the rescale slope and intercept, or pick the right image.",
         )
     whole = array.dtype.kind in "iub" and low >= -32768 and high <= 32767
-    checked: HU = (
-        np.array(array, dtype=np.int16, order="C")
-        if whole
-        else np.array(array, dtype=np.float32, order="C")
-    )
+    return _kept(array, np.int16 if whole else np.float32)
+
+
+def _kept(array: NDArray[np.generic], dtype: type[np.int16] | type[np.float32]) -> HU:
+    """Return a read-only array in C order that nobody else can change."""
+    owner: object = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    # Bytes, as a file was read into, cannot change: no copy is needed.
+    if isinstance(owner, bytes) and array.dtype == dtype and array.flags.c_contiguous:
+        return cast(HU, array)
+    checked = cast(HU, np.array(array, dtype=dtype, order="C"))
     checked.setflags(write=False)
     return checked

@@ -13,6 +13,7 @@ from typing import Any
 import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from TomoRayCore.io.guard import unreadable_as_input_error
 
@@ -112,8 +113,14 @@ def meta(dataset: Dataset, keyword: str) -> str:
 
 
 def is_synthetic(dataset: Dataset) -> bool:
-    """Say whether a data set is marked as computed by a network."""
+    """Say whether a data set is marked as computed, not acquired."""
     return text(dataset, "SyntheticData") == "YES" or "SYNTHETIC" in texts(dataset, "ImageType")
+
+
+def is_drr(dataset: Dataset) -> bool:
+    """Say whether a data set is a DRR in the class of computed pictures, as TomoRay writes it."""
+    computed = text(dataset, "SOPClassUID") == SecondaryCaptureImageStorage
+    return computed and texts(dataset, "ImageType")[2:3] == ("DRR",)
 
 
 def _iterable(found: Any) -> bool:

@@ -7,6 +7,7 @@ window (VOI) is for display and is not applied.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,23 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.io.dicom_dataset import is_synthetic, number, quiet, read_dataset, text, value
+from TomoRayCore.io.dicom_dataset import (
+    is_drr,
+    is_synthetic,
+    number,
+    quiet,
+    read_dataset,
+    text,
+    value,
+)
 from TomoRayCore.io.dicom_detector import detector_spacing, source_distances
 from TomoRayCore.io.dicom_pixels import layout_of, padding_range, stored_values
 from TomoRayCore.io.dicom_polarity import polarity_of
 from TomoRayCore.io.dicom_view import orientation_letters, oriented, stated_views
-from TomoRayCore.io.guard import existing_file, unreadable_as_input_error
+from TomoRayCore.io.drr_dicom_in import drr_keys
+from TomoRayCore.io.drr_file import header_from
+from TomoRayCore.io.drr_in import drr_radiograph
+from TomoRayCore.io.guard import bad_header, existing_file, unreadable_as_input_error
 from TomoRayCore.io.radiograph_facts import (
     Spacing,
     agreed_spacing,
@@ -31,7 +43,7 @@ from TomoRayCore.io.radiograph_facts import (
     fingerprint,
 )
 from TomoRayCore.io.rescale import rescaled
-from TomoRayCore.radiograph import Radiograph, View
+from TomoRayCore.radiograph import Radiograph
 
 MODALITIES = ("CR", "DX", "RG", "XA", "RF")
 
@@ -41,7 +53,7 @@ ENHANCED_CLASSES = ("1.2.840.10008.5.1.4.1.1.12.1.1", "1.2.840.10008.5.1.4.1.1.1
 
 def read_dicom_radiograph(
     path: str | os.PathLike[str],
-    view: View | None = None,
+    view: str | None = None,
     spacing_mm: float | Spacing | None = None,
     frame: int | None = None,
 ) -> Radiograph:
@@ -63,6 +75,9 @@ def read_dicom_radiograph(
     """
     file = existing_file(path)
     data = read_dataset(file)
+    keys = drr_keys(data, file)
+    if keys is not None:
+        return _drr(data, keys, file, asked_view(view), asked_spacing(spacing_mm))
     modality = _checked_modality(data, file)
     label, view_reason = agreed_view(asked_view(view), stated_views(data, file), file.name)
     polarity = polarity_of(data, file)
@@ -95,7 +110,7 @@ def read_dicom_radiograph(
 
 def _checked_modality(data: Dataset, path: Path) -> str:
     modality = text(data, "Modality")
-    if modality not in MODALITIES:
+    if modality not in MODALITIES and not is_drr(data):
         raise InputError(
             "NOT_RADIOGRAPH",
             f"{path.name} is DICOM of the modality {modality[:16] or 'unstated'}, "
@@ -109,6 +124,28 @@ def _checked_modality(data: Dataset, path: Path) -> str:
             "Export it as a classic image, or as a PNG with bright bone.",
         )
     return modality
+
+
+def _drr(
+    data: Dataset,
+    keys: Mapping[str, str],
+    path: Path,
+    asked: str | None,
+    spacing: Spacing | None,
+) -> Radiograph:
+    """Return a DRR of ours; it is not turned, since its geometry is about the stored image."""
+    header = header_from(keys, path.name)
+    if header is None:
+        raise bad_header(path, "the private text of a DRR holds no geometry")
+    pixels, value_reason = _modality_values(data, path, stored_values(data, path))
+    record = {
+        "source": fingerprint(path),
+        "format": "DICOM DRR",
+        "values": value_reason,
+        **source_distances(data),
+        **_warnings(data),
+    }
+    return drr_radiograph(path.name, pixels.astype(np.float32), header, record, asked, spacing)
 
 
 def _checked_frame(data: Dataset, path: Path, frame: int | None) -> int:

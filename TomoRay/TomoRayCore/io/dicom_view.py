@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.io.dicom_dataset import number, text, texts, value
+from TomoRayCore.io.dicom_dataset import is_drr, number, text, texts, value
 from TomoRayCore.io.radiograph_facts import Spacing
 from TomoRayCore.radiograph import View
+from TomoRayCore.view_names import ANGLE_OF_VIEW, view_angle
 
 VIEW_POSITIONS: dict[str, View] = {
     "AP": "AP",
@@ -42,6 +43,7 @@ VIEW_CODES: dict[str, str] = {
 """SNOMED codes, new and old, of the context group 4010 (DX View); obliques are left out."""
 
 ANGLE_TOLERANCE_DEG = 10.0
+SAME_ANGLE_DEG = 1e-4
 
 PLANE_OF_LETTER = {"L": "frontal", "R": "frontal", "A": "LAT", "P": "LAT"}
 
@@ -49,12 +51,15 @@ PLANE_OF_LETTER = {"L": "frontal", "R": "frontal", "A": "LAT", "P": "LAT"}
 def stated_views(dataset: Dataset, path: Path) -> dict[str, str]:
     """Return all that a data set says about its view, by attribute.
 
-    Values are ``AP``, ``PA``, ``LAT`` or ``frontal``; attributes that say nothing known are left
-    out.
+    Values are ``AP``, ``PA``, ``LAT`` or ``frontal``, for an oblique DRR the label of its angles;
+    attributes that say nothing known are left out.
 
     Raises:
         InputError: ``VIEW_UNSUPPORTED`` for an axial projection or one from an oblique angle.
     """
+    oblique = drr_view(dataset)
+    if oblique is not None:
+        return {"Positioner Angle": oblique}
     found: dict[str, str] = {}
     position = VIEW_POSITIONS.get(text(dataset, "ViewPosition"))
     if position is not None:
@@ -73,6 +78,20 @@ def stated_views(dataset: Dataset, path: Path) -> dict[str, str]:
             raise _unsupported(path, "an axial projection")
         found["Patient Orientation"] = PLANE_OF_LETTER[across[0]]
     return found
+
+
+def drr_view(dataset: Dataset) -> str | None:
+    """Return the label of a DRR's oblique view by its angles, or None for any other image."""
+    primary = number(dataset, "PositionerPrimaryAngle")
+    if primary is None or not is_drr(dataset):
+        return None
+    # DICOM says where the detector stands, a label where the source does, opposite to it.
+    angle = primary - 180 if primary > 0 else primary + 180
+    rise = -(number(dataset, "PositionerSecondaryAngle") or 0.0)
+    named = min(abs(angle - degrees) for degrees in ANGLE_OF_VIEW.values())
+    if max(named, abs(rise)) < SAME_ANGLE_DEG:
+        return None
+    return view_angle(f"{angle:f}:{rise:f}").label
 
 
 def orientation_letters(dataset: Dataset) -> tuple[str, str] | None:

@@ -5,6 +5,7 @@ The picture's resolution (dpi) is never looked at: it describes paper, not a det
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ FORMATS = ("PNG", "TIFF", "JPEG")
 COLOUR_TOLERANCE = 4
 """Largest difference of 8-bit channels that JPEG's rounding leaves in a grey picture."""
 
-TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_SAMPLE_FORMAT = 258, 262, 339
+TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_DESCRIPTION, TIFF_SAMPLE_FORMAT = 258, 262, 270, 339
 MIN_IS_WHITE = 0
 SIGNED, UNSIGNED = 2, 1
 
@@ -82,11 +83,7 @@ def _check_size(path: Path, image: Image.Image) -> None:
 
 
 def _picture(path: Path, image: Image.Image) -> Picture:
-    text = {
-        key: str(value)
-        for key, value in getattr(image, "text", {}).items()
-        if key.startswith(OWN_KEY_PREFIX)
-    }
+    text = _own_text(image)
     tags: Mapping[int, Any] = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
     # Read the tags first: turning the picture by its orientation mark drops them.
     kind = _tiff_kind(path, tags) if tags else ""
@@ -104,6 +101,22 @@ def _picture(path: Path, image: Image.Image) -> Picture:
         if turned.mode not in ("1", "L"):
             pixels = (65535.0 if turned.mode.startswith("I;16") else pixels.max()) - pixels
     return Picture(pixels.astype(np.float32), text, notes)
+
+
+def _own_text(image: Image.Image) -> dict[str, str]:
+    """Return our keys: a PNG's texts, or a TIFF's description, which is one JSON text."""
+    found: Any = getattr(image, "text", {})
+    if image.format == "TIFF":
+        description = getattr(image, "tag_v2", {}).get(TIFF_DESCRIPTION, "")
+        try:
+            found = json.loads(description)
+        except (TypeError, ValueError, RecursionError):
+            found = {}
+    if not isinstance(found, Mapping):
+        return {}
+    return {
+        str(key): str(value) for key, value in found.items() if str(key).startswith(OWN_KEY_PREFIX)
+    }
 
 
 def _tiff_kind(path: Path, tags: Mapping[int, Any]) -> str:

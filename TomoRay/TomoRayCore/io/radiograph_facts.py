@@ -6,10 +6,11 @@ import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast, get_args
+from typing import get_args
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.radiograph import View
+from TomoRayCore.view_names import view_angle
 
 Spacing = tuple[float, float]
 """(row, column) spacing at the detector in mm."""
@@ -26,43 +27,40 @@ def fingerprint(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def asked_view(view: str | None) -> View | None:
-    """Return the caller's view in its canonical spelling.
+def asked_view(view: str | None) -> str | None:
+    """Return the caller's view in its canonical spelling: ``AP``, ``PA``, ``LAT``, ``A30``, ...
 
     Raises:
         InputError: ``VIEW_UNKNOWN``.
     """
-    if view is None:
-        return None
-    name = str(view).strip().upper()
-    if name not in get_args(View):
-        raise InputError(
-            "VIEW_UNKNOWN",
-            f"The view {view!r} is not known.",
-            f"Use one of {', '.join(get_args(View))}.",
-        )
-    return cast(View, name)
+    return None if view is None else view_angle(view).label
 
 
-def agreed_view(asked: View | None, stated: Mapping[str, str], name: str) -> tuple[View, str]:
+def agreed_view(asked: str | None, stated: Mapping[str, str], name: str) -> tuple[str, str]:
     """Return the view on which the caller and all of a file's statements agree, and why.
 
     Args:
         asked: The caller's view, or None.
-        stated: What the file says, by source: ``AP``, ``PA``, ``LAT``, or ``frontal`` where AP
-            and PA cannot be told apart.
+        stated: What the file says, by source: ``AP``, ``PA``, ``LAT``, a DRR's label, or
+            ``frontal`` where AP and PA cannot be told apart.
         name: The file's name for messages.
 
     Raises:
         InputError: ``VIEW_CONTRADICTION`` or ``VIEW_UNKNOWN``.
     """
+    if asked not in (None, *get_args(View)) and not stated:
+        raise InputError(
+            "VIEW_UNKNOWN",
+            f"{name} is no DRR, so it cannot be the view {asked}.",
+            f"Use one of {', '.join(get_args(View))}.",
+        )
     said = {
         f"{source} says {value}": set(FRONTAL) if value == "frontal" else {value}
         for source, value in stated.items()
     }
     if asked is not None:
         said[f"the caller says {asked}"] = {asked}
-    possible = set(get_args(View))
+    possible = {*get_args(View), *stated.values()} - {"frontal"}
     for views in said.values():
         possible &= views
     if not possible:
@@ -79,7 +77,7 @@ def agreed_view(asked: View | None, stated: Mapping[str, str], name: str) -> tup
             f"{name} does not say which view it shows.{known}",
             "Say which view it is: AP, PA or LAT.",
         )
-    return cast(View, possible.pop()), "; ".join(said)
+    return possible.pop(), "; ".join(said)
 
 
 def asked_spacing(spacing_mm: float | Spacing | None) -> Spacing | None:
