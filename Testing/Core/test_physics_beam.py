@@ -92,6 +92,11 @@ def test_bone_grows_without_a_jump_and_never_exceeds_the_voxel() -> None:
     assert np.abs(np.diff(bone)).max() <= 2 * 0.5e-3
 
 
+def test_stored_numbers_do_not_depend_on_their_type() -> None:
+    hu = np.random.default_rng(4).integers(-32768, 32768, (5, 6, 7)).astype(np.int16)
+    np.testing.assert_array_equal(beam.bone_fraction(hu), beam.bone_fraction(hu.astype(np.float32)))
+
+
 def test_half_bone_half_tissue_by_volume_is_found_as_such() -> None:
     full = beam.cortical_bone_hu()
     hu = (full + 100) / 2

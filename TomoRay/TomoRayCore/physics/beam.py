@@ -13,6 +13,8 @@ Both parts add up to the voxel's attenuation at 60 keV: the reference image is u
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,9 +43,20 @@ def cortical_bone_hu() -> float:
 def bone_fraction(volume_hu: NDArray[np.generic]) -> NDArray[np.float32]:
     """Return the bone-like part of each voxel's attenuation at 60 keV, 0 to 1, float32.
 
-    The water-like part is the rest.
+    The water-like part is the rest. Any shape; int16 is looked up, which is several times faster.
     """
-    hu = np.asarray(volume_hu, np.float32)
+    hu = np.asarray(volume_hu)
+    if hu.dtype == np.int16:
+        return _bone_fraction_of_int16()[hu.astype(np.intp) + 32768]
+    return _bone_fraction(hu.astype(np.float32))
+
+
+@functools.cache
+def _bone_fraction_of_int16() -> NDArray[np.float32]:
+    return _bone_fraction(np.arange(-32768, 32768, dtype=np.float32))
+
+
+def _bone_fraction(hu: NDArray[np.float32]) -> NDArray[np.float32]:
     full = cortical_bone_hu()
     above = np.clip(hu - np.float32(BONE_FROM_HU - ROUNDED_OVER_HU), 0, None)
     # A parabola from 50 HU meets the line through 100 HU at 150 HU, with its slope.

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from TomoRayCore.drr import project
+from TomoRayCore.drr import Structure, project, project_structures
 from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.physics.beam import bone_fraction
 from TomoRayCore.progress import Progress
-from TomoRayCore.volume import AIR_HU, Volume
+from TomoRayCore.volume import Volume
 
 Image = NDArray[np.float32]
 
@@ -38,21 +38,17 @@ def project_parts(
         volume: HU in any orientation.
         geometry: Source and detector of each view.
         decomposed: Whether the two parts are needed; if not, all counts as water.
-        progress: Told after each view.
+        progress: Told after each piece of the volume.
     """
-    progress = Progress() if progress is None else progress
-    whole = project(volume, geometry, progress=progress.part(0, 0.5 if decomposed else 1))
     if not decomposed:
-        return [Parts(image, image, np.zeros_like(image)) for image in whole]
-    bone = project(_bone_alone(volume), geometry, progress=progress.part(0.5, 1))
+        images = project(volume, geometry, progress=progress)
+        return [Parts(image, image, np.zeros_like(image)) for image in images]
+    # Weights of one leave every bit of the whole as ``project`` has it.
+    whole, bone = Structure(weight=np.ones_like), Structure(weight=bone_fraction)
+    images_of = project_structures(
+        volume, geometry, {"whole": whole, "bone": bone}, progress=progress
+    )
     return [
         Parts(image, np.maximum(image - part, 0), part)
-        for image, part in zip(whole, bone, strict=True)
+        for image, part in zip(images_of["whole"], images_of["bone"], strict=True)
     ]
-
-
-def _bone_alone(volume: Volume) -> Volume:
-    """Return a volume whose attenuation is the bone-like part of this one's."""
-    hu = volume.array_hu.astype(np.float32)
-    kept = bone_fraction(hu) * (hu - np.float32(AIR_HU)) + np.float32(AIR_HU)
-    return Volume(kept, volume.ijk_to_lps)

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from TomoRayCore.drr.attenuation import PLASTIMATCH, WATER_60KEV
-from TomoRayCore.drr.siddon import siddon_project
+from TomoRayCore.drr import PLASTIMATCH, WATER_60KEV, siddon_project
 from TomoRayCore.geometry import AcquisitionGeometry, ViewGeometry
 from TomoRayCore.hounsfield import MU_WATER_ENERGY_KEV
 from TomoRayCore.physics import beam, detector
@@ -77,7 +76,7 @@ def simulate(
         geometry: Source and detector of each view.
         options: None: line integrals at 60 keV.
         seed: Of the noise; an image depends on it and on the view's label only.
-        progress: Told after each view.
+        progress: Told after each piece of the volume and each view.
 
     Raises:
         InputError: From the projector; ``BAD_GEOMETRY`` where oversampling makes a detector of
