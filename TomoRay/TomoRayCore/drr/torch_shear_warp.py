@@ -38,7 +38,7 @@ class ShearWarpSums:
         self._virtual_size = plan.virtual_size
         self._virtual = separable_sums(plan.virtual, shape, device, dtype)
         on_cpu = device.type == "cpu"
-        self._warp = _ArrayWarp(plan, dtype) if on_cpu else TensorWarp(plan, device, dtype)
+        self._warp = ArrayWarp(plan, dtype) if on_cpu else TensorWarp(plan, device, dtype)
         self._kept = _before_detector(plan, shape, device)
 
     def forward(self, volumes: Tensor) -> Tensor:
@@ -62,23 +62,25 @@ class ShearWarpSums:
         volumes += spread * self._kept
 
 
-class _ArrayWarp:
+class ArrayWarp:
     """(B, virtual pixels) to (B, pixels) on the CPU, by scipy's sparse products."""
 
     def __init__(self, plan: ShearPlan, dtype: torch.dtype) -> None:
         index, weight = warp_entries(plan)
-        rows, entries = index.shape
-        starts = np.arange(rows + 1) * entries
-        numbers = weight.ravel().astype(np.float64 if dtype == torch.float64 else np.float32)
-        shape = (rows, int(np.prod(plan.virtual_size)))
-        self._matrix: Any = sparse.csr_matrix((numbers, index.ravel(), starts), shape=shape)
-        self._transpose: Any = self._matrix.T.tocsr()
+        seeing = plan.inside.ravel()
+        starts = np.concatenate([[0], np.cumsum(seeing) * index.shape[1]]).astype(np.int32)
+        numbers = weight[seeing].ravel().astype(np.float64 if dtype == torch.float64 else "f4")
+        entries = numbers, index[seeing].ravel().astype(np.int32), starts
+        shape = (seeing.size, int(np.prod(plan.virtual_size)))
+        self._matrix: Any = sparse.csr_matrix(entries, shape=shape)
 
     def forward(self, virtual: Tensor) -> Tensor:
+        """Interpolate in each virtual image."""
         return _applied(self._matrix, virtual)
 
     def adjoint(self, images: Tensor) -> Tensor:
-        return _applied(self._transpose, images)
+        """Apply the transpose."""
+        return _applied(self._matrix.T, images)
 
 
 class TensorWarp:
@@ -91,14 +93,14 @@ class TensorWarp:
         self._weight = torch.as_tensor(weight, dtype=dtype, device=device)
 
     def forward(self, virtual: Tensor) -> Tensor:
-        """Read the neighbours of each pixel."""
+        """Interpolate in each virtual image."""
         total = virtual.new_zeros((len(virtual), len(self._index)))
         for index, weight in zip(self._index.T, self._weight.T, strict=True):
             total.addcmul_(virtual.index_select(1, index), weight)
         return total
 
     def adjoint(self, images: Tensor) -> Tensor:
-        """Write to the neighbours of each pixel; on CUDA in an order that varies."""
+        """Apply the transpose; on CUDA its additions come in an order that varies."""
         total = images.new_zeros((len(images), self._virtual))
         for index, weight in zip(self._index.T, self._weight.T, strict=True):
             total.index_add_(1, index, images * weight)
