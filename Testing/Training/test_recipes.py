@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from TomoRayTraining.losses import ADVERSARIES, voxel_terms
 from TomoRayTraining.recipes import RECIPES, recipe
 from TomoRayTraining.recipes.gan import GanRecipe
 from TomoRayTraining.recipes.implicit import ImplicitRecipe
+from TomoRayTraining.recipes.xrecon import base_views
 
 
 class Constant(nn.Module):
@@ -253,3 +255,37 @@ def test_a_recipe_refuses_a_generator_without_its_method(name):
     with pytest.raises(InputError) as error:
         RECIPES[name](Constant(torch.zeros(1)), Config("x", data=DataConfig(region="air")))
     assert error.value.code == "BAD_CONFIG"
+
+
+def test_xrecon_sees_a_wrong_slab_from_random_directions(adversary):
+    """A slab that is too bright by 1 everywhere adds its chord to most rays of two views."""
+    config = Config(
+        "x",
+        model=ModelConfig("x2ct-biplanar", {"output_size": 32}, "verdict"),
+        loss=LossConfig(mse=0, l1=0, projection=1, adversarial=0),
+        data=DataConfig(spacing_mm=8.0),
+    )
+    data = batch(32)
+    data["mask"] = torch.ones_like(data["target"])
+    wrong = torch.zeros_like(data["target"])
+    wrong[:, :, 12:20] = 1
+    recipe = RECIPES["xrecon"](Constant(data["target"] + wrong), config)
+    losses = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        update = next(recipe.updates(data))
+        update.loss.backward()
+        losses.append(update.terms["projection"].item())
+    assert losses[0] != losses[1]
+    # Seen from the front and the side the chord is the edge over a quarter of the shadow's
+    # height, from above a quarter of the edge over all of it; the shadow fills 3/4 of the
+    # detector's area at most.
+    assert all(0.1 < loss < 0.3 for loss in losses)
+    assert recipe.generator.volume.grad.abs().sum() > 0
+
+
+def test_base_views_look_along_three_axes():
+    normals = [view.normal for view in base_views(16).views]
+    np.testing.assert_allclose(np.abs(normals), np.eye(3)[[1, 0, 2]], atol=1e-12)
+    above = base_views(16).views[2]
+    assert above.source_lps[2] > 900

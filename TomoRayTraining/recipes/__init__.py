@@ -10,6 +10,7 @@ from TomoRayTraining.recipes.implicit import ImplicitRecipe
 from TomoRayTraining.recipes.regression import RegressionRecipe
 from TomoRayTraining.recipes.segmented import SegmentedRecipe
 from TomoRayTraining.recipes.slices import SliceRecipe
+from TomoRayTraining.recipes.xrecon import XReconRecipe
 
 RECIPES: dict[str, type[Recipe]] = {
     "regression": RegressionRecipe,
@@ -19,6 +20,7 @@ RECIPES: dict[str, type[Recipe]] = {
     "duolift-gan": DuoLiftGanRecipe,
     "slices": SliceRecipe,
     "segmented": SegmentedRecipe,
+    "xrecon": XReconRecipe,
 }
 
 
