@@ -45,7 +45,8 @@ typedef struct {
 } Axis;
 
 typedef struct {
-    const double *row_positions, *column_positions;
+    const double *row_positions, *column_positions; /* counted from first_row, first_column */
+    double first_row, first_column;
     ptrdiff_t rows, columns;
     float *image;
     ptrdiff_t image_step;
@@ -69,16 +70,18 @@ typedef struct {
 static int touches(double at, double end) { return at > -1.0 && at < end; }
 
 MULTIVERSION
-static void locate(Axis *axis, const double *restrict positions, ptrdiff_t count, ptrdiff_t size)
+static void locate(Axis *axis, const double *restrict positions, ptrdiff_t count, double start,
+                   ptrdiff_t size)
 {
     const double end = (double)size;
     int32_t *restrict lower = axis->lower;
     float *restrict upper_weight = axis->upper_weight;
     ptrdiff_t first = 0, last = count;
-    while (first < last && !touches(positions[first], end)) first++;
-    while (last > first && !touches(positions[last - 1], end)) last--;
+    while (first < last && !touches(positions[first] - start, end)) first++;
+    while (last > first && !touches(positions[last - 1] - start, end)) last--;
     for (ptrdiff_t n = first; n < last; n++) {
-        const double kept = positions[n] > -1.0 ? positions[n] : -1.0; /* also when not a number */
+        const double from = positions[n] - start;
+        const double kept = from > -1.0 ? from : -1.0; /* also when not a number */
         const double at = kept < end ? kept : end;
         const int32_t below = (int32_t)(at + 1.0) - 1;
         lower[n] = below;
@@ -300,9 +303,10 @@ static int for_slices(Step step, int writes, float *stack, const ptrdiff_t shape
         for (ptrdiff_t g = 0; g < count; g++) {
             const Slice slice = {turning ? s.turned + g * plane : first + g * steps[0],
                                  height, width, turning ? width : steps[1]};
-            locate(&s.rows, film->row_positions + (start + g) * film->rows, film->rows, height);
+            locate(&s.rows, film->row_positions + (start + g) * film->rows, film->rows,
+                   film->first_row, height);
             locate(&s.columns, film->column_positions + (start + g) * film->columns,
-                   film->columns, width);
+                   film->columns, film->first_column, width);
             if (s.rows.first < s.rows.last && s.columns.first < s.columns.last)
                 step(&slice, film, &s);
         }
@@ -315,43 +319,101 @@ static int for_slices(Step step, int writes, float *stack, const ptrdiff_t shape
 
 EXPORT const char *tomoray_source(void) { return TOMORAY_SOURCE; }
 
-/* image[r][c] += sum over slices of the slice at (row_positions[s][r], column_positions[s][c]) */
+/* image[r][c] += sum over slices of the slice at (row_positions[s][r], column_positions[s][c]);
+   first: the row and column at which the stack's own begin. */
 EXPORT int tomoray_sum_slices(const float *stack, const ptrdiff_t shape[3],
-                              const ptrdiff_t steps[3], const double *row_positions,
-                              ptrdiff_t rows, const double *column_positions, ptrdiff_t columns,
-                              float *image, ptrdiff_t image_step)
+                              const ptrdiff_t steps[3], const double first[2],
+                              const double *row_positions, ptrdiff_t rows,
+                              const double *column_positions, ptrdiff_t columns, float *image,
+                              ptrdiff_t image_step)
 {
-    const Film film = {row_positions, column_positions, rows, columns, image, image_step};
+    const Film film = {row_positions, column_positions, first[0],  first[1],
+                       rows,          columns,          image,     image_step};
     return for_slices(sum_slice, 0, (float *)stack, shape, steps, &film);
 }
 
 /* stack += the transpose of tomoray_sum_slices applied to image */
-EXPORT int tomoray_spread_slices(const float *image, ptrdiff_t image_step,
-                                 const double *row_positions, ptrdiff_t rows,
-                                 const double *column_positions, ptrdiff_t columns, float *stack,
-                                 const ptrdiff_t shape[3], const ptrdiff_t steps[3])
+EXPORT int tomoray_spread_slices(float *stack, const ptrdiff_t shape[3], const ptrdiff_t steps[3],
+                                 const double first[2], const double *row_positions,
+                                 ptrdiff_t rows, const double *column_positions,
+                                 ptrdiff_t columns, const float *image, ptrdiff_t image_step)
 {
-    const Film film = {row_positions, column_positions, rows,
-                       columns,       (float *)image,   image_step};
+    const Film film = {row_positions, column_positions, first[0],       first[1],
+                       rows,          columns,          (float *)image, image_step};
     return for_slices(spread_slice, 1, stack, shape, steps, &film);
+}
+
+/* Cubic convolution, a = -1/2 (Keys 1981): weights of the neighbours at -1, 0, 1, 2. */
+static void cubic_weights(float f, float weights[4])
+{
+    weights[0] = ((-0.5f * f + 1.0f) * f - 0.5f) * f;
+    weights[1] = (1.5f * f - 2.5f) * f * f + 1.0f;
+    weights[2] = ((-1.5f * f + 2.0f) * f + 0.5f) * f;
+    weights[3] = (0.5f * f - 0.5f) * f * f;
+}
+
+/* Where a pixel's 4 x 4 neighbours begin in an image of this width, and their weights. */
+static ptrdiff_t neighbours(double row, double column, ptrdiff_t width, float rows[4],
+                            float columns[4])
+{
+    const ptrdiff_t r = (ptrdiff_t)row, c = (ptrdiff_t)column;
+    cubic_weights((float)(row - (double)r), rows);
+    cubic_weights((float)(column - (double)c), columns);
+    return (r - 1) * width + c - 1;
+}
+
+/* image[p] = virtual at (rows[p], columns[p]) where inside[p]; all neighbours must exist. */
+MULTIVERSION
+EXPORT void tomoray_warp(const float *virtual, ptrdiff_t width, const double *rows,
+                         const double *columns, const uint8_t *inside, ptrdiff_t count,
+                         float *image)
+{
+    for (ptrdiff_t p = 0; p < count; p++) {
+        float down[4], along[4], sum = 0.0f;
+        if (!inside[p]) continue;
+        const float *from = virtual + neighbours(rows[p], columns[p], width, down, along);
+        for (int r = 0; r < 4; r++, from += width)
+            sum += down[r] * (along[0] * from[0] + along[1] * from[1] + along[2] * from[2] +
+                              along[3] * from[3]);
+        image[p] = sum;
+    }
+}
+
+/* virtual += the transpose of tomoray_warp applied to image */
+MULTIVERSION
+EXPORT void tomoray_unwarp(float *virtual, ptrdiff_t width, const double *rows,
+                           const double *columns, const uint8_t *inside, ptrdiff_t count,
+                           const float *image)
+{
+    for (ptrdiff_t p = 0; p < count; p++) {
+        float down[4], along[4];
+        if (!inside[p]) continue;
+        float *to = virtual + neighbours(rows[p], columns[p], width, down, along);
+        for (int r = 0; r < 4; r++, to += width)
+            for (int c = 0; c < 4; c++) to[c] += image[p] * down[r] * along[c];
+    }
 }
 
 /* mu = slope * hu + intercept, 0 where that is negative or hu <= air_hu; mu is contiguous. */
 #define DEFINE_MU(name, type)                                                                     \
     MULTIVERSION                                                                                  \
-    EXPORT void name(const type *hu, const ptrdiff_t shape[3], const ptrdiff_t steps[3],          \
-                     float slope, float intercept, float air_hu, float *restrict mu)              \
+    static void name##_row(const type *restrict hu, ptrdiff_t count, float slope,                 \
+                           float intercept, float air_hu, float *restrict mu)                     \
     {                                                                                             \
-        for (ptrdiff_t k = 0; k < shape[0]; k++) {                                                \
-            for (ptrdiff_t j = 0; j < shape[1]; j++) {                                            \
-                const type *restrict row = hu + k * steps[0] + j * steps[1];                      \
-                for (ptrdiff_t i = 0; i < shape[2]; i++) {                                        \
-                    const float value = (float)row[i], line = slope * value + intercept;          \
-                    mu[i] = value > air_hu && line > 0.0f ? line : 0.0f;                          \
-                }                                                                                 \
-                mu += shape[2];                                                                   \
-            }                                                                                     \
+        for (ptrdiff_t i = 0; i < count; i++) {                                                   \
+            const float value = (float)hu[i], line = slope * value + intercept;                   \
+            const float above = line > 0.0f ? line : 0.0f;                                        \
+            mu[i] = value > air_hu ? above : 0.0f;                                                \
         }                                                                                         \
+    }                                                                                             \
+                                                                                                  \
+    EXPORT void name(const type *hu, const ptrdiff_t shape[3], const ptrdiff_t steps[3],          \
+                     float slope, float intercept, float air_hu, float *mu)                       \
+    {                                                                                             \
+        for (ptrdiff_t k = 0; k < shape[0]; k++)                                                  \
+            for (ptrdiff_t j = 0; j < shape[1]; j++, mu += shape[2])                              \
+                name##_row(hu + k * steps[0] + j * steps[1], shape[2], slope, intercept, air_hu,  \
+                           mu);                                                                   \
     }
 
 DEFINE_MU(tomoray_mu_int16, int16_t)

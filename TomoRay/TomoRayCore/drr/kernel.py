@@ -26,6 +26,7 @@ LIBRARY = SOURCE.with_name(f"tomoray_kernel{SUFFIX}")
 OFF = "TOMORAY_NO_KERNEL"
 
 Steps = ctypes.c_ssize_t * 3
+Start = ctypes.c_double * 2
 _POINTER, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_float
 
 
@@ -53,21 +54,10 @@ def sum_slices(
     row_positions: NDArray[np.float64],
     column_positions: NDArray[np.float64],
     total: NDArray[np.float32],
+    first: tuple[int, int],
 ) -> None:
     """Do what ``slices.sum_slices`` says, for float32 and a total whose columns are neighbours."""
-    rows, columns = _contiguous(row_positions), _contiguous(column_positions)
-    _run(
-        "tomoray_sum_slices",
-        stack.ctypes.data,
-        Steps(*stack.shape),
-        _steps(stack),
-        rows.ctypes.data,
-        rows.shape[1],
-        columns.ctypes.data,
-        columns.shape[1],
-        total.ctypes.data,
-        total.strides[0] // total.itemsize,
-    )
+    _for_slices("tomoray_sum_slices", stack, row_positions, column_positions, total, first)
 
 
 def spread_slices(
@@ -76,20 +66,30 @@ def spread_slices(
     column_positions: NDArray[np.float64],
     stack: NDArray[np.float32],
 ) -> None:
-    """Do what ``slices.spread_slices`` says, for float32 and a contiguous image."""
-    rows, columns = _contiguous(row_positions), _contiguous(column_positions)
-    _run(
-        "tomoray_spread_slices",
-        image.ctypes.data,
-        image.strides[0] // image.itemsize,
-        rows.ctypes.data,
-        rows.shape[1],
-        columns.ctypes.data,
-        columns.shape[1],
-        stack.ctypes.data,
-        Steps(*stack.shape),
-        _steps(stack),
-    )
+    """Do what ``slices.spread_slices`` says, for float32 and an image whose columns are so."""
+    _for_slices("tomoray_spread_slices", stack, row_positions, column_positions, image, (0, 0))
+
+
+def warp(
+    virtual: NDArray[np.float32],
+    rows: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+    image: NDArray[np.float32],
+) -> None:
+    """Write what ``shear_warp.warp`` says where ``inside``; all arrays are contiguous."""
+    _warped("tomoray_warp", virtual, rows, columns, inside, image)
+
+
+def unwarp(
+    virtual: NDArray[np.float32],
+    rows: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+    image: NDArray[np.float32],
+) -> None:
+    """Add what ``shear_warp.unwarp`` says to the virtual image; all arrays are contiguous."""
+    _warped("tomoray_unwarp", virtual, rows, columns, inside, image)
 
 
 def convert(hu: NDArray[Any], rule: MuRule, mu_per_mm: NDArray[np.float32]) -> bool:
@@ -141,9 +141,48 @@ def _steps(array: NDArray[Any]) -> ctypes.Array[ctypes.c_ssize_t]:
     return Steps(*(step // array.itemsize for step in array.strides))
 
 
-def _run(name: str, *arguments: Any) -> None:
-    if getattr(_loaded(), name)(*arguments):
+def _for_slices(
+    name: str,
+    stack: NDArray[np.float32],
+    row_positions: NDArray[np.float64],
+    column_positions: NDArray[np.float64],
+    image: NDArray[np.float32],
+    first: tuple[int, int],
+) -> None:
+    rows, columns = _contiguous(row_positions), _contiguous(column_positions)
+    failed = getattr(_loaded(), name)(
+        stack.ctypes.data,
+        Steps(*stack.shape),
+        _steps(stack),
+        Start(*first),
+        rows.ctypes.data,
+        rows.shape[1],
+        columns.ctypes.data,
+        columns.shape[1],
+        image.ctypes.data,
+        image.strides[0] // image.itemsize,
+    )
+    if failed:
         raise MemoryError("The DRR kernel could not get its scratch memory.")
+
+
+def _warped(
+    name: str,
+    virtual: NDArray[np.float32],
+    rows: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+    image: NDArray[np.float32],
+) -> None:
+    getattr(_loaded(), name)(
+        virtual.ctypes.data,
+        virtual.shape[1],
+        rows.ctypes.data,
+        columns.ctypes.data,
+        inside.ctypes.data,
+        inside.size,
+        image.ctypes.data,
+    )
 
 
 def _loaded() -> ctypes.CDLL:
@@ -168,9 +207,13 @@ def _library(path: Path) -> ctypes.CDLL | None:
 
 
 def _declare(library: ctypes.CDLL) -> None:
-    film: list[Any] = [_POINTER, _SIZE, _POINTER, _SIZE]
-    library.tomoray_sum_slices.argtypes = [_POINTER, Steps, Steps, *film, _POINTER, _SIZE]
-    library.tomoray_spread_slices.argtypes = [_POINTER, _SIZE, *film, _POINTER, Steps, Steps]
+    film: list[Any] = [_POINTER, _SIZE, _POINTER, _SIZE, _POINTER, _SIZE]
+    for name in ("tomoray_sum_slices", "tomoray_spread_slices"):
+        getattr(library, name).argtypes = [_POINTER, Steps, Steps, Start, *film]
+    for name in ("tomoray_warp", "tomoray_unwarp"):
+        function = getattr(library, name)
+        function.argtypes = [_POINTER, _SIZE, _POINTER, _POINTER, _POINTER, _SIZE, _POINTER]
+        function.restype = None
     for name in ("tomoray_mu_int16", "tomoray_mu_float32"):
         function = getattr(library, name)
         function.argtypes = [_POINTER, Steps, Steps, _FLOAT, _FLOAT, _FLOAT, _POINTER]

@@ -82,7 +82,7 @@ def plan_view(grid: Grid, view: ViewGeometry) -> ViewPlan:
         slices=slices,
         row_positions=row_positions,
         column_positions=column_positions,
-        path_mm=grid.spacing_ijk_mm[normal_axis] * _obliquity(view),
+        path_mm=_path_mm(grid.spacing_ijk_mm[normal_axis], view),
     )
 
 
@@ -119,17 +119,18 @@ def centred(count: int) -> NDArray[np.float64]:
     return np.asarray(np.arange(count) - (count - 1) / 2, np.float64)
 
 
-def ray_lengths_mm(view: ViewGeometry) -> NDArray[np.float64]:
-    """Return (R, C): from a cone beam's source to each pixel, in mm."""
+def ray_lengths_mm(view: ViewGeometry, scale: float = 1.0) -> NDArray[np.float64]:
+    """Return (R, C): from a cone beam's source to each pixel, in mm, times a scale."""
     toward = np.subtract(view.detector_centre_lps, view.source_lps)
     rows, columns = view.size
     down = toward @ np.array(view.v) + centred(rows) * view.pixel_spacing_mm[0]
     along = toward @ np.array(view.u) + centred(columns) * view.pixel_spacing_mm[1]
-    return np.asarray(np.sqrt((down**2 + view.sdd_mm**2)[:, None] + along**2))
+    squared = np.add.outer((down**2 + view.sdd_mm**2) * scale**2, along**2 * scale**2)
+    return np.asarray(np.sqrt(squared, out=squared))
 
 
-def _obliquity(view: ViewGeometry) -> NDArray[np.float64]:
-    """Return (R, C): how much longer a ray is than the detector's normal, at least 1."""
+def _path_mm(spacing_mm: float, view: ViewGeometry) -> NDArray[np.float64]:
+    """Return (R, C): the length of a ray between two slices, at least their spacing."""
     if view.beam == "parallel":
-        return np.ones(view.size)
-    return np.asarray(ray_lengths_mm(view) / view.sdd_mm)
+        return np.full(view.size, spacing_mm)
+    return ray_lengths_mm(view, spacing_mm / view.sdd_mm)

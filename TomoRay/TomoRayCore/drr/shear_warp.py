@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from TomoRayCore.drr import kernel
 from TomoRayCore.drr.plan import ViewPlan, centred, index_frame, ray_lengths_mm
 from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import ViewGeometry
@@ -106,7 +106,7 @@ def plan_shear(grid: Grid, view: ViewGeometry) -> ShearPlan:
             slices=slices,
             row_positions=positions[0],
             column_positions=positions[1],
-            path_mm=np.ones(size),
+            path_mm=np.broadcast_to(1.0, size),
         ),
         rows=rows,
         columns=columns,
@@ -119,6 +119,9 @@ def plan_shear(grid: Grid, view: ViewGeometry) -> ShearPlan:
 def warp(plan: ShearPlan, virtual: NDArray[Any]) -> NDArray[Any]:
     """Return the (R, C) real image, without path lengths, of a (R', C') virtual image."""
     image = np.zeros(plan.inside.shape, virtual.dtype)
+    if kernel.suits(virtual) and virtual.flags.c_contiguous:
+        kernel.warp(virtual, plan.rows, plan.columns, plan.inside, image)
+        return image
     flat = image.reshape(-1)
     for pixels, matrix in _blocks(plan, virtual.dtype):
         flat[pixels] = matrix @ virtual.reshape(-1)
@@ -127,11 +130,14 @@ def warp(plan: ShearPlan, virtual: NDArray[Any]) -> NDArray[Any]:
 
 def unwarp(plan: ShearPlan, image: NDArray[Any]) -> NDArray[Any]:
     """Return the (R', C') transpose of ``warp`` applied to a (R, C) image."""
-    virtual = np.zeros(plan.virtual_size[0] * plan.virtual_size[1], image.dtype)
+    virtual = np.zeros(plan.virtual_size, image.dtype)
+    if kernel.suits(virtual) and image.flags.c_contiguous:
+        kernel.unwarp(virtual, plan.rows, plan.columns, plan.inside, image)
+        return virtual
     flat = image.reshape(-1)
     for pixels, matrix in _blocks(plan, image.dtype):
-        virtual += matrix.T @ flat[pixels]
-    return virtual.reshape(plan.virtual_size)
+        virtual.reshape(-1)[:] += matrix.T @ flat[pixels]
+    return virtual
 
 
 def cubic_weights(fraction: NDArray[Any]) -> NDArray[Any]:
@@ -181,6 +187,8 @@ def _entries(
 
 def _blocks(plan: ShearPlan, dtype: Any) -> Iterator[tuple[NDArray[np.intp], Any]]:
     """Yield some pixels, and the sparse matrix from the virtual image to them, until all are done."""
+    from scipy import sparse  # here: it takes longer to load than a parallel view to project
+
     seeing = np.flatnonzero(plan.inside)
     virtual_pixels = plan.virtual_size[0] * plan.virtual_size[1]
     for start in range(0, len(seeing), PIXELS_A_BLOCK):

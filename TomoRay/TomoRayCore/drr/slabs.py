@@ -19,7 +19,7 @@ from TomoRayCore.volume import HU
 
 Box = tuple[slice, slice, slice]
 
-KERNEL_BYTES, KERNEL_SLICES = 2**20, 8
+KERNEL_BYTES, KERNEL_SLICES = 2**21, 8
 NUMPY_BYTES, NUMPY_SLICES = 2**23, 32
 """A slab's aim and its least thickness: calls from numpy cost more, so its slabs are larger."""
 
@@ -47,7 +47,7 @@ class Slab:
 
 def mu_slabs(array_hu: HU, rule: MuRule) -> Iterator[tuple[float, Slab]]:
     """Yield what is not air, with the share of the volume that is done after each slab."""
-    box = _box(array_hu, lambda part: part.max(axis=0) > kernel.air_hu(rule))
+    box = _box(array_hu, np.maximum, lambda value: value > kernel.air_hu(rule))
     if box is None:
         return
     k, j, i = box
@@ -70,17 +70,19 @@ def nonzero_box(array: NDArray[np.float32] | NDArray[np.float64]) -> Box | None:
     """Return the box outside of which an array is exactly 0; None when all of it is."""
     bits = array.view(np.uint32 if array.itemsize == 4 else np.uint64)
     # The shift drops the sign, since -0 is 0 too.
-    return _box(bits, lambda part: (np.bitwise_or.reduce(part, axis=0) << 1) != 0)
+    return _box(bits, np.bitwise_or, lambda value: (value << 1) != 0)
 
 
-def _box(array: NDArray[Any], occupied: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> Box | None:
-    """Return the box of what is occupied, told as (H, W) for some slices together."""
+def _box(
+    array: NDArray[Any], gather: np.ufunc, occupied: Callable[[Any], NDArray[np.bool_]]
+) -> Box | None:
+    """Return the box of what is occupied, told of values and of what ``gather`` makes of many."""
     depths = range(len(array))
-    first = next((k for k in depths if occupied(array[k : k + 1]).any()), None)
+    first = next((k for k in depths if occupied(gather.reduce(array[k], axis=None))), None)
     if first is None:
         return None
-    last = next(k for k in reversed(depths) if occupied(array[k : k + 1]).any())
-    plane = occupied(array[first : last + 1])
+    last = next(k for k in reversed(depths) if occupied(gather.reduce(array[k], axis=None)))
+    plane = occupied(gather.reduce(array[first : last + 1], axis=0))
     rows, columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
     return (
         slice(first, last + 1),

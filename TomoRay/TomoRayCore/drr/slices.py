@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from TomoRayCore.drr import kernel
 
@@ -26,6 +25,7 @@ def sum_slices(
     row_positions: NDArray[np.float64],
     column_positions: NDArray[np.float64],
     total: Real,
+    first: tuple[int, int] = (0, 0),
 ) -> None:
     """Resample each slice to rows and columns of its own by linear interpolation; add them up.
 
@@ -36,11 +36,13 @@ def sum_slices(
         row_positions: (S, R) where image rows fall in each slice, in voxels.
         column_positions: (S, C) where image columns fall in each slice, in voxels.
         total: (R, C), added to in place.
+        first: Row and column that the stack begins with, where it is cut out of larger slices in
+            whose voxels the positions are told.
     """
     if kernel.suits(stack, total) and _neighbouring(total):
-        kernel.sum_slices(stack, row_positions, column_positions, total)  # type: ignore[arg-type]
+        kernel.sum_slices(stack, row_positions, column_positions, total, first)  # type: ignore[arg-type]
         return
-    for batch in _batches(stack, row_positions, column_positions):
+    for batch in _batches(stack, row_positions - first[0], column_positions - first[1]):
         columns = batch.column_matrix()
         by_row = (batch.row_matrix() @ batch.block()).reshape(batch.turned_shape)
         turned = by_row.transpose(0, 2, 1).reshape(-1, batch.turned_shape[1])
@@ -152,6 +154,8 @@ def _batches(
 
 def _two_per_row(index: NDArray[np.int32], weight: Real, columns: int) -> Any:
     """Return a CSR matrix whose rows all hold the same number of entries."""
+    from scipy import sparse  # here: it takes longer to load than the kernel needs for a head
+
     rows, entries = index.shape
     starts = np.arange(rows + 1, dtype=np.int32) * entries
     return sparse.csr_matrix((weight.ravel(), index.ravel(), starts), shape=(rows, columns))

@@ -47,14 +47,15 @@ class ViewOperator:
         """
         if self._shear is not None and self._shear.cut is not None:
             part = part * _before(self._shear.cut, part.shape, corner)
+        _, first_row, first_column = (corner[axis] for axis in self._plan.axes)
         stack, rows, columns = self._slices(part, corner)
-        sum_slices(stack, rows, columns, total)
+        sum_slices(stack, rows, columns, total, (first_row, first_column))
 
     def image(self, total: NDArray[Any]) -> NDArray[Any]:
         """Turn a finished sum into the (R, C) line integrals."""
-        if self._shear is None:
-            return np.asarray(total * self._plan.path_mm, total.dtype)
-        return np.asarray(warp(self._shear, total) * self._shear.path_mm, total.dtype)
+        plain = total if self._shear is None else warp(self._shear, total)
+        path_mm = self._plan.path_mm if self._shear is None else self._shear.path_mm
+        return np.multiply(plain, path_mm, out=np.empty_like(plain), casting="same_kind")
 
     def spread(self, image: NDArray[Any], volume: NDArray[Any]) -> None:
         """Add the transpose of projecting, applied to a (R, C) image, to a whole (D, H, W) array."""
@@ -74,18 +75,18 @@ class ViewOperator:
     ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
         """Return the part's slices that count, and the positions in them."""
         plan = self._plan
-        slice_start, row_start, column_start = (corner[axis] for axis in plan.axes)
         stack = part.transpose(plan.axes)
-        counting = (plan.slices >= slice_start) & (plan.slices < slice_start + len(stack))
+        start = corner[plan.axes[0]]
+        begin, end = (int(plan.slices[0]), int(plan.slices[-1]) + 1) if len(plan.slices) else (0, 0)
+        low, high = max(begin, start), min(end, start + len(stack))
+        if low >= high:
+            low = high = begin = start = 0
+        planned = slice(low - begin, high - begin)
         return (
-            stack[_as_slice(plan.slices[counting] - slice_start)],
-            plan.row_positions[_as_slice(np.flatnonzero(counting))] - row_start,
-            plan.column_positions[_as_slice(np.flatnonzero(counting))] - column_start,
+            stack[low - start : high - start],
+            plan.row_positions[planned],
+            plan.column_positions[planned],
         )
-
-
-def _as_slice(neighbours: NDArray[np.intp]) -> slice:
-    return slice(int(neighbours[0]), int(neighbours[-1]) + 1) if len(neighbours) else slice(0, 0)
 
 
 def _before(
