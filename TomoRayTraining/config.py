@@ -204,6 +204,12 @@ class LossConfig:
     masked_l1: float = 0.0
     """Absolute error inside ``data.region``, over all voxels (DuoLift-GAN: 1)."""
 
+    contrastive: float = 0.0
+    """Perceptual distance of both branches' projections (DCT-Net); needs ``backbone``."""
+
+    second_branch: float = 0.0
+    """Mean squared error of the second branch (DCT-Net: none is stated)."""
+
     segmentation: float = 0.0
     """Cross entropy of a segmentation of ``data.region`` (RT-SRTS: 1)."""
 

@@ -13,7 +13,7 @@ from TomoRayCore.errors import InputError
 from TomoRayCore.nets import DISCRIMINATORS
 from TomoRayCore.nets.rt_srts import Segmented
 from TomoRayTraining.config import Config, DataConfig, LossConfig, ModelConfig
-from TomoRayTraining.losses import ADVERSARIES, voxel_terms
+from TomoRayTraining.losses import ADVERSARIES, mse_loss, voxel_terms
 from TomoRayTraining.recipes import RECIPES, recipe
 from TomoRayTraining.recipes.gan import GanRecipe
 from TomoRayTraining.recipes.implicit import ImplicitRecipe
@@ -289,3 +289,53 @@ def test_base_views_look_along_three_axes():
     np.testing.assert_allclose(np.abs(normals), np.eye(3)[[1, 0, 2]], atol=1e-12)
     above = base_views(16).views[2]
     assert above.source_lps[2] > 900
+
+
+class Pair(Constant):
+    """Two volumes from two sets of images."""
+
+    def forward_pair(self, images: Tensor, soft_images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.volume * images.mean(), self.volume * soft_images.mean()
+
+
+def dual_branch(**loss) -> Config:
+    weights = {"l1": 0, "mse": 10, "projection": 10, "adversarial": 0.1, **loss}
+    return Config(
+        "x",
+        model=ModelConfig(discriminator="verdict"),
+        loss=LossConfig(backbone="random", adversary="lsgan-half", **weights),
+        data=DataConfig(soft_images=True),
+    )
+
+
+def test_both_branches_are_tied_by_how_their_projections_look(adversary):
+    torch.manual_seed(0)
+    data = batch(32)
+    data["soft_images"] = 0.5 * data["images"]
+    pair = Pair(data["target"].clone())
+    recipe = RECIPES["dual-branch"](pair, dual_branch(contrastive=1.0, second_branch=2.0))
+    update = next(recipe.updates(data))
+    first, second = pair.forward_pair(data["images"], data["soft_images"])
+    terms = voxel_terms(first, data["target"], data["mask"])
+    distance = recipe._perceptual
+    shadows = [distance(first.mean(dim=a), second.mean(dim=a)) for a in (2, 3, 4)]
+    torch.testing.assert_close(update.terms["contrastive"], sum(shadows) / 3)
+    own = mse_loss(second, data["target"], data["mask"])
+    expected = (
+        10 * (terms["mse"] + terms["projection"])
+        + 0.1 * update.terms["adversarial"]
+        + update.terms["contrastive"]
+        + 2 * own
+    )
+    torch.testing.assert_close(update.loss, expected)
+    data["soft_images"] = data["images"]
+    assert next(recipe.updates(data)).terms["contrastive"].item() < 1e-9
+
+
+def test_without_its_losses_the_second_branch_is_not_run(adversary):
+    data = batch(16)
+    recipe = RECIPES["dual-branch"](Constant(data["target"] + 0.1), dual_branch())
+    update = next(recipe.updates(data))
+    assert update.terms.keys() == {"mse", "projection", "adversarial"}
+    with pytest.raises(InputError, match="generator of pairs"):
+        RECIPES["dual-branch"](Constant(torch.zeros(1)), dual_branch(contrastive=1.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from TomoRayCore.errors import InputError
 from TomoRayTraining.recipes.base import Recipe
+from TomoRayTraining.recipes.dual_branch import DualBranchRecipe
 from TomoRayTraining.recipes.duolift import DuoLiftCnnRecipe, DuoLiftGanRecipe
 from TomoRayTraining.recipes.gan import GanRecipe
 from TomoRayTraining.recipes.implicit import ImplicitRecipe
@@ -21,6 +22,7 @@ RECIPES: dict[str, type[Recipe]] = {
     "slices": SliceRecipe,
     "segmented": SegmentedRecipe,
     "xrecon": XReconRecipe,
+    "dual-branch": DualBranchRecipe,
 }
 
 
