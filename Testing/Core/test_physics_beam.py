@@ -35,7 +35,7 @@ def test_a_slab_of_water_takes_what_its_table_says_from_each_energy() -> None:
     passed = np.exp(-attenuation_per_mm("water", spectrum.energies_kev) * thickness_mm)
     expected = (signal * passed).sum() / signal.sum()
     found = beam.intensity(np.array(line_integral), np.array(0.0), spectrum)
-    assert float(found) == pytest.approx(expected, rel=1e-6)
+    assert float(found) == pytest.approx(expected, rel=5e-6)
 
 
 def test_a_beam_hardens_so_each_centimetre_counts_less_than_the_one_before() -> None:
@@ -123,4 +123,4 @@ def test_two_lines_add_as_intensities() -> None:
     )
     parts = [beam.intensity(WATER, BONE, mono(e)) for e in (40, 80)]
     expected = (response[0] * parts[0] + response[1] * parts[1]) / (response[0] + response[1])
-    np.testing.assert_allclose(beam.intensity(WATER, BONE, both), expected, rtol=1e-12)
+    np.testing.assert_allclose(beam.intensity(WATER, BONE, both), expected, rtol=1e-6)

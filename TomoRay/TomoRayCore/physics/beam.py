@@ -29,6 +29,9 @@ Array = NDArray[np.float64]
 
 BONE_FROM_HU = 100.0
 ROUNDED_OVER_HU = 50.0
+PIXELS_A_BLOCK = 16384
+"""Keeps the scratch arrays in the processor's cache."""
+
 CSI_G_PER_CM2 = 0.2
 """Mass loading of the scintillator: about 0.6 mm of structured CsI, as in flat panels."""
 
@@ -102,17 +105,42 @@ def intensity(water: NDArray[np.generic], bone: NDArray[np.generic], spectrum: S
     Returns:
         Same shape, float64, above 0 and at most 1.
     """
+    shares, by_water, by_bone = _factors(spectrum)
+    water64, bone64 = np.asarray(water, np.float64), np.asarray(bone, np.float64)
+    # Relative to the hardest energy the sum stays near 1, so float32 serves, several times faster.
+    hardest = by_water.argmin()
+    passed = np.exp(-(by_water[hardest] * water64 + by_bone[hardest] * bone64))
+    inside = (water64 != 0) | (bone64 != 0)
+    water32, bone32 = water64[inside].astype(np.float32), bone64[inside].astype(np.float32)
+    by_water, by_bone = by_water - by_water[hardest], by_bone - by_bone[hardest]
+    part = np.empty_like(water32)
+    for start in range(0, part.size, PIXELS_A_BLOCK):
+        block = slice(start, start + PIXELS_A_BLOCK)
+        exponents = zip(shares, by_water, by_bone, strict=True)
+        part[block] = sum(
+            np.float32(share)
+            * np.exp(np.float32(-w) * water32[block] - np.float32(b) * bone32[block])
+            for share, w, b in exponents
+        )
+    passed[inside] *= part
+    return np.asarray(passed)
+
+
+def _factors(spectrum: Spectrum) -> tuple[Array, Array, Array]:
+    """Return shares of the signal (sum 1) and relative attenuations of water and bone, each (N,).
+
+    Energies that no pixel would show are left out, the lowest ones for the most part.
+    """
     energies = spectrum.energies_kev
     response = spectrum.weights * detector_response(energies)
-    response = response / response.sum()
-    by_water, by_bone = (_relative(m, energies) for m in ("water", "cortical_bone"))
-    water64, bone64 = np.asarray(water, np.float64), np.asarray(bone, np.float64)
-    total = np.zeros(water64.shape)
-    for share, water_factor, bone_factor in zip(response, by_water, by_bone, strict=True):
-        # Below 1e-9 an energy does not even show in the least attenuated pixel.
-        if share > 1e-9:
-            total += share * np.exp(-(water_factor * water64 + bone_factor * bone64))
-    return total
+    kept = response > 1e-9 * response.sum()
+    energies, response = energies[kept], response[kept]
+    water, bone = (
+        mass_attenuation_cm2_per_g(material, energies)
+        / mass_attenuation_cm2_per_g(material, MU_WATER_ENERGY_KEV)
+        for material in ("water", "cortical_bone")
+    )
+    return response / response.sum(), water, bone
 
 
 def effective_line_integral(
@@ -120,8 +148,3 @@ def effective_line_integral(
 ) -> Array:
     """Return ``-log`` of ``intensity``: what a log image shows; sub-linear in thickness."""
     return np.asarray(-np.log(intensity(water, bone, spectrum)))
-
-
-def _relative(material: str, energies_kev: Array) -> Array:
-    at_reference = mass_attenuation_cm2_per_g(material, MU_WATER_ENERGY_KEV)
-    return np.asarray(mass_attenuation_cm2_per_g(material, energies_kev) / at_reference)
