@@ -1,0 +1,211 @@
+"""Everything that takes part in the timed rounds, ours and the peers', by name."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from Testing.benchmarks.measure import Contender, child_cpu_ms, used_ms
+from Testing.benchmarks.peers import Diffdrr, Nanodrr, Plastimatch
+from Testing.benchmarks.scene import Scene, facing, single, turned
+from TomoRayCore.drr import PLASTIMATCH, kernel, project, project_mu
+from TomoRayCore.drr.torch_projector import Projector
+from TomoRayCore.geometry import AcquisitionGeometry
+from TomoRayCore.io.drr_out import write_drr
+from TomoRayCore.io.volume_io import read_volume
+from TomoRayCore.presets import from_preset
+from TomoRayCore.volume import Grid
+
+Run = Callable[[], float | None]
+
+NEW_PROCESS = """
+import sys
+from TomoRayCore.drr import PLASTIMATCH, project
+from TomoRayCore.io.drr_out import write_drr
+from TomoRayCore.io.volume_io import read_volume
+from TomoRayCore.presets import from_preset
+
+ct, size = sys.argv[1], int(sys.argv[2])
+geometry = from_preset(sad_mm=1000.0, sdd_mm=1500.0, detector_mm=400.0, size=size)
+images = project(read_volume(ct), geometry, rule=PLASTIMATCH)
+for view, image in zip(geometry.views, images, strict=True):
+    write_drr(view.label + ".nrrd", image, geometry, view.label)
+"""
+
+
+def contenders(scene: Scene, size: int) -> dict[str, Callable[[], Contender]]:
+    """Return name -> maker, so that only what a run asks for is set up.
+
+    A contender with several images reports the CPU ms of all; those called ``... view`` or
+    compared with a single image report one view's share.
+    """
+    flat, oblique = facing(size), turned(size)
+    whole = partial(_uncropped, scene)
+    pictures = 12 if size < 256 else 3
+    slow = 1 if size < 256 else 2
+    return {
+        "kernel": lambda: _views(scene.mu_per_mm, scene, flat),
+        "numpy": lambda: _views(scene.mu_per_mm, scene, flat, without_kernel=True),
+        "kernel, whole volume": lambda: _views(whole(), scene, flat),
+        "torch": lambda: _torch_forward(scene, flat),
+        "kernel, any pose": lambda: _views(scene.mu_per_mm, scene, oblique),
+        "numpy, any pose": lambda: _views(scene.mu_per_mm, scene, oblique, without_kernel=True),
+        "torch, any pose": lambda: _torch_forward(scene, oblique),
+        "gradient": lambda: _torch_gradient(scene, flat),
+        "pair, memory": lambda: Contender(lambda: _nothing(_project(scene, flat))),
+        "pair, numpy": lambda: Contender(_no_kernel(lambda: _project(scene, flat))),
+        "pair, running Python": lambda: Contender(lambda: _from_file(scene.file, flat)),
+        "pair, new Python": lambda: Contender(lambda: _new_python(scene.file, size)),
+        "pair, tomoray drr": lambda: Contender(lambda: _command_line(scene.file, size)),
+        "4 views, one call": lambda: Contender(lambda: _nothing(_project(scene, _four(size)))),
+        "4 views, four calls": lambda: Contender(lambda: _four_calls(scene, _four(size))),
+        "torch, 4 volumes, one call": lambda: _torch_batch(scene, flat, together=True),
+        "torch, 4 volumes, four calls": lambda: _torch_batch(scene, flat, together=False),
+        "plastimatch": lambda: _plastimatch_render(scene, flat, 90.0, pictures),
+        "plastimatch, any pose": lambda: _plastimatch_render(scene, flat, 37.0, pictures),
+        "plastimatch, pair, two calls": lambda: Contender(
+            lambda: Plastimatch(scene.file).pair_ms(flat)
+        ),
+        "plastimatch, pair, one call": lambda: Contender(
+            lambda: Plastimatch(scene.file).rotation_ms(flat)
+        ),
+        "nanodrr": lambda: _marchers(Nanodrr(scene.mu_per_mm, scene.grid), flat, slow),
+        "nanodrr, gradient": lambda: _nanodrr_gradient(scene, flat, 2 * slow),
+        "DiffDRR": lambda: _marchers(Diffdrr(scene.mu_per_mm, scene.grid), flat, 2 * slow),
+    }
+
+
+def _views(
+    mu_per_mm: np.ndarray, scene: Scene, geometry: AcquisitionGeometry, without_kernel: bool = False
+) -> Contender:
+    """One view's share of projecting all from mu in memory."""
+
+    def run() -> None:
+        for view in geometry.views:
+            project_mu(mu_per_mm, scene.grid, view)
+
+    return Contender(_shared(_no_kernel(run) if without_kernel else run, len(geometry.views)))
+
+
+def _uncropped(scene: Scene) -> np.ndarray:
+    """The same mu with a trace of it in two corners, so that no air can be left out."""
+    mu_per_mm = scene.mu_per_mm.copy()
+    mu_per_mm[0, 0, 0] = mu_per_mm[-1, -1, -1] = 1e-9
+    return mu_per_mm
+
+
+def _project(scene: Scene, geometry: AcquisitionGeometry) -> list[np.ndarray]:
+    return project(scene.volume, geometry, rule=PLASTIMATCH)
+
+
+def _from_file(ct: Path, geometry: AcquisitionGeometry) -> None:
+    """From the CT's file to one file a view, as in a Python that runs already."""
+    with tempfile.TemporaryDirectory() as folder:
+        images = project(read_volume(ct), geometry, rule=PLASTIMATCH)
+        for view, image in zip(geometry.views, images, strict=True):
+            write_drr(Path(folder) / f"{view.label}.nrrd", image, geometry, view.label)
+
+
+def _new_python(ct: Path, size: int) -> float:
+    """The same in a Python that starts for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", NEW_PROCESS, str(ct), str(size)]
+        return child_cpu_ms(command, Path(folder))
+
+
+def _command_line(ct: Path, size: int) -> float:
+    """The command line, with its search for the head, its checks and its pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "TomoRayCore", "drr", str(ct), "--out", "drr"]
+        return child_cpu_ms([*command, "--size", str(size)], Path(folder))
+
+
+def _four(size: int) -> AcquisitionGeometry:
+    return from_preset(size=size, views=("AP", "LAT", "30", "-40"))
+
+
+def _four_calls(scene: Scene, geometry: AcquisitionGeometry) -> None:
+    for view in geometry.views:
+        _project(scene, single(geometry, view))
+
+
+def _torch_forward(scene: Scene, geometry: AcquisitionGeometry) -> Contender:
+    projector = Projector(scene.grid, geometry)
+    volume = torch.from_numpy(scene.mu_per_mm)[None, None]
+    return Contender(_shared(lambda: projector.forward(volume), len(geometry.views)))
+
+
+def _torch_gradient(scene: Scene, geometry: AcquisitionGeometry) -> Contender:
+    """Projection and gradient with respect to the volume, of the frontal view."""
+    projector = Projector(scene.grid, single(geometry, geometry.views[0]))
+
+    def run() -> None:
+        volume = torch.from_numpy(scene.mu_per_mm)[None, None].requires_grad_(True)
+        projector(volume).sum().backward()
+
+    return Contender(run)
+
+
+def _torch_batch(scene: Scene, geometry: AcquisitionGeometry, together: bool) -> Contender:
+    """Four volumes of 128^3 on the pair, as training does."""
+    small = scene.mu_per_mm[::2, ::2, ::2]
+    volumes = torch.from_numpy(np.stack([small] * 4))[:, None]
+    to_lps = scene.grid.ijk_to_lps @ np.diag([2.0, 2.0, 2.0, 1.0])
+    projector = Projector(Grid(small.shape, to_lps), geometry)
+
+    def run() -> None:
+        for part in [volumes] if together else volumes.split(1):
+            projector.forward(part)
+
+    return Contender(run)
+
+
+def _plastimatch_render(
+    scene: Scene, geometry: AcquisitionGeometry, step_deg: float, pictures: int
+) -> Contender:
+    return Contender(lambda: Plastimatch(scene.file).render_ms(geometry, step_deg, pictures))
+
+
+def _marchers(peer: Nanodrr | Diffdrr, geometry: AcquisitionGeometry, every: int) -> Contender:
+    renderers = [peer.renderer(view) for view in geometry.views]
+
+    def run() -> None:
+        with torch.no_grad():
+            for render in renderers:
+                render()
+
+    return Contender(_shared(run, len(renderers)), every)
+
+
+def _nanodrr_gradient(scene: Scene, geometry: AcquisitionGeometry, every: int) -> Contender:
+    gradient = Nanodrr(scene.mu_per_mm, scene.grid).gradient(geometry.views[0])
+    return Contender(lambda: _nothing(gradient()), every)
+
+
+def _shared(run: Callable[[], object], views: int) -> Run:
+    """Return a run that reports one view's share of the CPU ms."""
+    return lambda: used_ms(run) / views
+
+
+def _no_kernel(run: Callable[[], object]) -> Run:
+    """Return the run with the compiled kernel switched off."""
+
+    def switched() -> None:
+        os.environ[kernel.OFF] = "1"
+        try:
+            run()
+        finally:
+            del os.environ[kernel.OFF]
+
+    return switched
+
+
+def _nothing(_: object) -> None:
+    """Tell the clock that the work did not time itself."""
