@@ -109,7 +109,7 @@ def intensity(water: NDArray[np.generic], bone: NDArray[np.generic], spectrum: S
     water64, bone64 = np.asarray(water, np.float64), np.asarray(bone, np.float64)
     # Relative to the hardest energy the sum stays near 1, so float32 serves, several times faster.
     hardest = by_water.argmin()
-    passed = np.exp(-(by_water[hardest] * water64 + by_bone[hardest] * bone64))
+    passed = np.asarray(np.exp(-(by_water[hardest] * water64 + by_bone[hardest] * bone64)))
     inside = (water64 != 0) | (bone64 != 0)
     water32, bone32 = water64[inside].astype(np.float32), bone64[inside].astype(np.float32)
     by_water, by_bone = by_water - by_water[hardest], by_bone - by_bone[hardest]
