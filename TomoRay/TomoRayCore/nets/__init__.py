@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from TomoRayCore.errors import InputError
+from TomoRayCore.nets.bone_suppression import BoneSuppression
 from TomoRayCore.nets.cyclegan import CycleGANGenerator, CycleGANTranslator
 from TomoRayCore.nets.duolift import DuoLift
 from TomoRayCore.nets.duolift_discriminator import DuoLiftDiscriminator
@@ -33,6 +34,7 @@ DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
 TRANSLATORS: dict[str, Callable[..., nn.Module]] = {
     "cyclegan": CycleGANTranslator,
     "cyclegan-one-view": CycleGANGenerator,
+    "bone-suppression": BoneSuppression,
 }
 
 
