@@ -54,7 +54,8 @@ class LaunchPlan:
                 "Project it on the CPU, or resample it to fewer voxels.",
             )
         sets = len(rays[0].lines)
-        self.batch, self.views, self.size = max(volumes, sets), len(rays), size
+        self.batch = max(volumes, sets) if volumes else 0
+        self.views, self.size = len(rays), size
         strides = (height * width, width, 1)
         table = []
         for number in range(self.batch):
