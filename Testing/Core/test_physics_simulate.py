@@ -212,3 +212,19 @@ def test_a_detector_that_oversampling_makes_too_large_is_refused(head: Volume) -
     huge = from_preset("radiography", isocentre_lps=ISOCENTRE, size=2048)
     with pytest.raises(InputError, match="8192"):
         simulate(head, huge, DrrOptions(oversampling=8))
+
+
+@pytest.mark.parametrize(
+    "options", [DrrOptions(oversampling=2, scatter=True), DrrOptions(kvp=120), PRESETS["physical"]]
+)
+def test_a_block_that_lets_nothing_through_has_a_number(options: DrrOptions) -> None:
+    block = np.full((16, 16, 16), 100_000, np.float32)
+    metal = Volume(block, canonical_grid(ISOCENTRE, 16, 30.0).ijk_to_lps)
+    image = pixels(simulate(metal, from_preset(isocentre_lps=ISOCENTRE, size=12), options))
+    assert np.isfinite(image).all()
+    assert image.max() > 3
+
+
+def test_a_negative_seed_is_refused(head: Volume, geometry: AcquisitionGeometry) -> None:
+    with pytest.raises(InputError, match="BAD_OPTION"):
+        simulate(head, geometry, seed=-1)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from TomoRayCore.drr import PLASTIMATCH, WATER_60KEV, siddon_project
+from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry, ViewGeometry
 from TomoRayCore.hounsfield import MU_WATER_ENERGY_KEV
 from TomoRayCore.physics import beam, detector
@@ -37,6 +38,9 @@ Array = NDArray[np.float64]
 
 SHARE_OF_PROJECTING = 0.8
 """Of the progress bar."""
+
+SMALLEST_INTENSITY = 1e-300
+"""Behind 690 mean free paths (a block of metal) there would be nothing left to take a log of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +79,15 @@ def simulate(
         volume: HU in any orientation.
         geometry: Source and detector of each view.
         options: None: line integrals at 60 keV.
-        seed: Of the noise; an image depends on it and on the view's label only.
+        seed: Of the noise, from 0; an image depends on it and on the view's label only.
         progress: Told after each piece of the volume and each view.
 
     Raises:
-        InputError: From the projector; ``BAD_GEOMETRY`` where oversampling makes a detector of
+        InputError: From the projector; ``BAD_OPTION`` for the seed; ``BAD_GEOMETRY`` where oversampling makes a detector of
             more than 8192 pixels.
     """
+    if seed < 0:
+        raise InputError("BAD_OPTION", f"The seed is {seed}.", "Give a whole number from 0.")
     options = DrrOptions() if options is None else options
     progress = Progress() if progress is None else progress
     projecting = progress.part(0, SHARE_OF_PROJECTING)
@@ -183,8 +189,10 @@ class _Chain:
 
     def _primary(self, part: Parts) -> Array:
         if self._options.kvp is None:
-            return np.exp(-part.whole.astype(np.float64))
-        return beam.intensity(part.water, part.bone, self._spectrum)
+            primary = np.exp(-part.whole.astype(np.float64))
+        else:
+            primary = beam.intensity(part.water, part.bone, self._spectrum)
+        return np.maximum(primary, SMALLEST_INTENSITY)
 
     def _detected(self, primary: Array) -> Array:
         """(R, C) share of the open beam that a pixel collects, from the fine primary."""
