@@ -19,9 +19,10 @@ from TomoRayCore.volume import HU
 
 Box = tuple[slice, slice, slice]
 
-KERNEL_BYTES, KERNEL_SLICES = 2**21, 8
-NUMPY_BYTES, NUMPY_SLICES = 2**23, 32
-"""A slab's aim and its least thickness: calls from numpy cost more, so its slabs are larger."""
+KERNEL_SLICES = 16
+NUMPY_BYTES = 2**24
+"""How thick slabs are: a few slices for the kernel, to stay in the cache; in numpy, where each call
+costs more, as many as this memory holds."""
 
 
 @dataclass(frozen=True)
@@ -47,23 +48,24 @@ class Slab:
 
 def mu_slabs(array_hu: HU, rule: MuRule) -> Iterator[tuple[float, Slab]]:
     """Yield what is not air, with the share of the volume that is done after each slab."""
-    box = _box(array_hu, np.maximum, lambda value: value > kernel.air_hu(rule))
-    if box is None:
-        return
-    k, j, i = box
-    plane = (j.stop - j.start) * (i.stop - i.start)
+    depth, height, width = array_hu.shape
     compiled = kernel.available()
-    aim, least = (KERNEL_BYTES, KERNEL_SLICES) if compiled else (NUMPY_BYTES, NUMPY_SLICES)
-    thickness = max(least, aim // (4 * plane))
-    scratch = np.empty(min(thickness, k.stop - k.start) * plane, np.float32)
-    for start in range(k.start, k.stop, thickness):
-        part = slice(start, min(start + thickness, k.stop)), j, i
-        hu = array_hu[part]
+    thickness = KERNEL_SLICES if compiled else max(1, NUMPY_BYTES // (4 * height * width))
+    scratch = np.empty(min(thickness, depth) * height * width, np.float32)
+    for start in range(0, depth, thickness):
+        part = slice(start, min(start + thickness, depth))
+        # Looked for here and not in the whole volume: what was just read is still in the cache.
+        box = _box(array_hu[part], np.maximum, lambda value: value > kernel.air_hu(rule))
+        if box is None:
+            continue
+        k, j, i = box
+        box = slice(start + k.start, start + k.stop), j, i
+        hu = array_hu[box]
         mu_per_mm = scratch[: hu.size].reshape(hu.shape)
         if not (compiled and kernel.convert(hu, rule, mu_per_mm)):
             for plane_hu, plane_mu in zip(hu, mu_per_mm, strict=True):
                 plane_mu[:] = rule.mu_per_mm(plane_hu)
-        yield (part[0].stop - k.start) / (k.stop - k.start), Slab(part, hu, mu_per_mm)
+        yield part.stop / depth, Slab(box, hu, mu_per_mm)
 
 
 def nonzero_box(array: NDArray[np.float32] | NDArray[np.float64]) -> Box | None:
@@ -77,13 +79,13 @@ def _box(
     array: NDArray[Any], gather: np.ufunc, occupied: Callable[[Any], NDArray[np.bool_]]
 ) -> Box | None:
     """Return the box of what is occupied, told of values and of what ``gather`` makes of many."""
-    depths = range(len(array))
-    first = next((k for k in depths if occupied(gather.reduce(array[k], axis=None))), None)
-    if first is None:
+    plane = occupied(gather.reduce(array, axis=0))
+    if not plane.any():
         return None
-    last = next(k for k in reversed(depths) if occupied(gather.reduce(array[k], axis=None)))
-    plane = occupied(gather.reduce(array[first : last + 1], axis=0))
     rows, columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
+    depths = range(len(array))
+    first = next(k for k in depths if occupied(gather.reduce(array[k], axis=None)))
+    last = next(k for k in reversed(depths) if occupied(gather.reduce(array[k], axis=None)))
     return (
         slice(first, last + 1),
         slice(int(rows[0]), int(rows[-1]) + 1),

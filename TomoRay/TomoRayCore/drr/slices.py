@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from TomoRayCore.drr import kernel
 
 Real = NDArray[np.float32] | NDArray[np.float64]
+
+_Axis = tuple[NDArray[np.int32], Real]
 
 BATCH = 8
 """Slices per sparse product: fewer cost calls, more leave the processor's cache."""
@@ -42,11 +45,12 @@ def sum_slices(
     if kernel.suits(stack, total) and _neighbouring(total):
         kernel.sum_slices(stack, row_positions, column_positions, total, first)  # type: ignore[arg-type]
         return
-    for batch in _batches(stack, row_positions - first[0], column_positions - first[1]):
-        columns = batch.column_matrix()
-        by_row = (batch.row_matrix() @ batch.block()).reshape(batch.turned_shape)
-        turned = by_row.transpose(0, 2, 1).reshape(-1, batch.turned_shape[1])
-        total[batch.image] += (columns @ turned).T
+    weights = _Weights(stack, row_positions - first[0], column_positions - first[1])
+    for part, by_rows, by_columns in weights.batches(sparse.csr_matrix):
+        block = np.ascontiguousarray(stack[part]).reshape(-1, stack.shape[2])
+        resampled = (by_rows @ block).reshape(weights.turned_shape)
+        turned = resampled.transpose(0, 2, 1).reshape(-1, weights.turned_shape[1])
+        total[weights.image] += (by_columns @ turned).T
 
 
 def spread_slices(
@@ -67,52 +71,66 @@ def spread_slices(
         films = np.ascontiguousarray(image)
         kernel.spread_slices(films, row_positions, column_positions, stack)  # type: ignore[arg-type]
         return
-    for batch in _batches(stack, row_positions, column_positions):
-        rows, width = batch.turned_shape[1:]
-        part = np.ascontiguousarray(image[batch.image].T)
-        turned = (batch.column_matrix().T.tocsr() @ part).reshape(-1, width, rows)
-        by_row = turned.transpose(0, 2, 1).reshape(-1, width)
-        batch.stack += (batch.row_matrix().T.tocsr() @ by_row).reshape(batch.stack.shape)
+    weights = _Weights(stack, row_positions, column_positions)
+    _, rows, width = weights.turned_shape
+    pixels = np.ascontiguousarray(image[weights.image].T)
+    for part, by_rows, by_columns in weights.batches(sparse.csc_matrix):
+        turned = (by_columns @ pixels).reshape(-1, width, rows)
+        resampled = turned.transpose(0, 2, 1).reshape(-1, width)
+        stack[part] += (by_rows @ resampled).reshape(-1, *stack.shape[1:])
 
 
-class _Batch:
-    """A few slices, and the part of the image that their rays reach."""
+class _Weights:
+    """Interpolation weights of a whole stack, as sparse matrices of a few slices each.
+
+    The rows' matrix resamples (S * H) voxel rows to (S * R) image rows, each slice on its own; the
+    columns' resamples (S * W) voxel columns to C image columns and adds the slices up. The same
+    entries read as columns instead of rows are the transposes.
+
+    Attributes:
+        image: The part of the image that the stack's rays reach.
+        turned_shape: (-1, R, W) of that part.
+    """
 
     def __init__(
-        self,
-        stack: Real,
-        rows: NDArray[np.float64],
-        columns: NDArray[np.float64],
-        image: tuple[slice, slice],
+        self, stack: Real, row_positions: NDArray[np.float64], column_positions: NDArray[np.float64]
     ) -> None:
-        self.stack = stack
-        self.image = image
-        self._rows = rows[:, image[0]]
-        self._columns = columns[:, image[1]]
-        self.turned_shape = (len(stack), self._rows.shape[1], stack.shape[2])
-
-    def block(self) -> NDArray[Any]:
-        """Return (S * H, W)."""
-        return np.ascontiguousarray(self.stack).reshape(-1, self.stack.shape[2])
-
-    def row_matrix(self) -> Any:
-        """Return the sparse (S * R, S * H) matrix that resamples the rows of every slice."""
-        slices, height = self.stack.shape[:2]
-        index, weight = interpolation(self._rows, height, self.stack.dtype)
-        index += (np.arange(slices, dtype=np.int32) * height)[:, None, None]
-        return _two_per_row(index.reshape(-1, 2), weight.reshape(-1, 2), slices * height)
-
-    def column_matrix(self) -> Any:
-        """Return the sparse (C, S * W) matrix that resamples columns and adds the slices up."""
-        slices, _, width = self.stack.shape
-        index, weight = interpolation(self._columns, width, self.stack.dtype)
-        index += (np.arange(slices, dtype=np.int32) * width)[:, None, None]
-        count = self._columns.shape[1]
-        return _two_per_row(
-            index.transpose(1, 0, 2).reshape(count, -1),
-            weight.transpose(1, 0, 2).reshape(count, -1),
-            slices * width,
+        self._count, height, width = stack.shape
+        self._sizes = height, width
+        self.image = _reached(row_positions, height), _reached(column_positions, width)
+        # All slices at once: one by one this would take longer than the products.
+        self._rows, self._columns = (
+            _numbered(interpolation(positions[:, span], size, stack.dtype), size)
+            for positions, span, size in zip(
+                (row_positions, column_positions), self.image, self._sizes, strict=True
+            )
         )
+        self.turned_shape = (-1, self._rows[0].shape[1], width)
+
+    def batches(self, kind: Any) -> Iterator[tuple[slice, Any, Any]]:
+        """Yield some slices with their rows' and columns' matrix, valid until the next.
+
+        Args:
+            kind: ``csr_matrix``, or ``csc_matrix`` for the transposes.
+        """
+        matrices: dict[int, tuple[Any, Any]] = {}
+        height, width = self._sizes
+        rows, columns = self._rows[0].shape[1], self._columns[0].shape[1]
+        for start in range(0, self._count if rows and columns else 0, BATCH):
+            part = slice(start, min(start + BATCH, self._count))
+            count = part.stop - part.start
+            if count not in matrices:
+                matrices[count] = (
+                    _empty(kind, count * rows, count * height, self._rows[1].dtype),
+                    _empty(kind, columns, count * width, self._rows[1].dtype),
+                )
+            by_rows, by_columns = matrices[count]
+            _fill(by_rows, [entry[part].reshape(-1, 2) for entry in self._rows])
+            _fill(
+                by_columns,
+                [e[part].transpose(1, 0, 2).reshape(columns, -1) for e in self._columns],
+            )
+            yield part, by_rows, by_columns
 
 
 def interpolation(
@@ -122,40 +140,46 @@ def interpolation(
 
     Neighbours beyond the border keep a valid index and get weight 0.
     """
-    lower = np.floor(np.clip(positions, -2, size + 1))
-    upper_weight = np.clip(positions, -2, size + 1) - lower
-    index = np.stack([lower, lower + 1], axis=-1).astype(np.int32)
-    weight = np.stack([1 - upper_weight, upper_weight], axis=-1).astype(dtype)
+    kept = np.minimum(np.maximum(positions, -2), size + 1)
+    lower = np.floor(kept)
+    index = np.empty((*positions.shape, 2), np.int32)
+    index[..., 0] = lower
+    index[..., 1] = index[..., 0] + 1
+    weight = np.empty(index.shape, dtype)
+    weight[..., 1] = kept - lower
+    weight[..., 0] = 1 - weight[..., 1]
     weight[(index < 0) | (index >= size)] = 0
-    return np.clip(index, 0, size - 1, out=index), weight
+    np.minimum(index, size - 1, out=index)
+    return np.maximum(index, 0, out=index), weight
 
 
-def reached(positions: NDArray[np.float64], size: int) -> slice:
+def _numbered(axis: _Axis, size: int) -> _Axis:
+    """Turn the indices of each slice into those of its batch, slices one after the other."""
+    index, weight = axis
+    index += (np.arange(len(index), dtype=np.int32) % BATCH * size)[:, None, None]
+    return index, weight
+
+
+def _reached(positions: NDArray[np.float64], size: int) -> slice:
     """Return the range of positions (last axis) that touch an axis of ``size`` in any slice."""
-    touching = np.flatnonzero(((positions > -1) & (positions < size)).any(axis=0))
-    return slice(int(touching[0]), int(touching[-1]) + 1) if len(touching) else slice(0, 0)
+    at = np.flatnonzero(((positions > -1) & (positions < size)).any(axis=0))
+    return slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0)
+
+
+def _empty(kind: Any, rows: int, columns: int, dtype: np.dtype[Any]) -> Any:
+    """Return a matrix, or with ``csc_matrix`` its transpose, to be filled."""
+    return kind((rows, columns) if kind is sparse.csr_matrix else (columns, rows), dtype=dtype)
+
+
+def _fill(matrix: Any, entries: list[NDArray[Any]]) -> None:
+    """Replace a matrix by one whose every row holds the same number of entries.
+
+    In place, because a new matrix checks every index, which takes longer than the product.
+    """
+    index, weight = entries
+    matrix.indptr = np.arange(len(index) + 1, dtype=np.int32) * np.int32(index.shape[1])
+    matrix.indices, matrix.data = index.reshape(-1), weight.reshape(-1)
 
 
 def _neighbouring(image: Real) -> bool:
     return image.strides[1] == image.itemsize
-
-
-def _batches(
-    stack: Real, row_positions: NDArray[np.float64], column_positions: NDArray[np.float64]
-) -> Iterator[_Batch]:
-    _, height, width = stack.shape
-    for start in range(0, len(stack), BATCH):
-        part = slice(start, start + BATCH)
-        rows, columns = row_positions[part], column_positions[part]
-        image = reached(rows, height), reached(columns, width)
-        if all(span.stop > span.start for span in image):
-            yield _Batch(stack[part], rows, columns, image)
-
-
-def _two_per_row(index: NDArray[np.int32], weight: Real, columns: int) -> Any:
-    """Return a CSR matrix whose rows all hold the same number of entries."""
-    from scipy import sparse  # here: it takes longer to load than the kernel needs for a head
-
-    rows, entries = index.shape
-    starts = np.arange(rows + 1, dtype=np.int32) * entries
-    return sparse.csr_matrix((weight.ravel(), index.ravel(), starts), shape=(rows, columns))
