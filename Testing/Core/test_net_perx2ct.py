@@ -262,7 +262,9 @@ def test_arguments_that_make_no_network_are_refused(arguments):
     assert error.value.code == "ARCHITECTURE_ARGUMENTS"
 
 
-@pytest.mark.parametrize(("axis", "indices"), [("oblique", [0]), ("axial", [16]), ("axial", [-1])])
+@pytest.mark.parametrize(
+    ("axis", "indices"), [("oblique", [0]), ("axial", [16]), ("axial", [-1]), ("axial", [])]
+)
 def test_slices_that_there_are_not_are_refused(axis, indices):
     net = slim()
     with pytest.raises(InputError) as error:

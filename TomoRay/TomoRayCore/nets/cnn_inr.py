@@ -59,6 +59,7 @@ OMEGA = 50.0
 FOURIER_SEED = 20230817
 FOURIER_SCALE = 10.0
 CODE_SIZE = 9
+CPU_CHUNK, DEVICE_CHUNK = 2**13, 2**18
 
 
 class CNNINR(nn.Module):
@@ -75,7 +76,8 @@ class CNNINR(nn.Module):
         lift: ``orthographic`` as published, or ``perspective`` with the view matrices.
         activation: ``siren`` as published, or ``relu``.
         views: Images of an examination; at most two when lifted orthographically.
-        chunk: Points that are evaluated at once. Memory grows with it, results do not change.
+        chunk: Points that are evaluated at once; memory grows with it, results do not change. None:
+            few on a CPU, whose cache they then fit, more on other devices.
 
     Raises:
         InputError: ``ARCHITECTURE_ARGUMENTS`` for any other value.
@@ -90,7 +92,7 @@ class CNNINR(nn.Module):
         lift: Lift = "orthographic",
         activation: Activation = "siren",
         views: int = 2,
-        chunk: int = 65536,
+        chunk: int | None = None,
     ) -> None:
         super().__init__()
         if (
@@ -100,7 +102,7 @@ class CNNINR(nn.Module):
             or not 0 < width <= 4
             or input_size < 16
             or input_size % (8 if encoder == "sun_unet" else 16)
-            or min(output_size, views, chunk) < 1
+            or min(output_size, views, 1 if chunk is None else chunk) < 1
             or (lift == "orthographic" and views > 2)
         ):
             raise InputError(
@@ -132,14 +134,15 @@ class CNNINR(nn.Module):
     def at_resolution(self, images: Tensor, view_matrices: Tensor | None, size: int) -> Tensor:
         """Return the same cube of space in size^3 voxels: (B, 1, size, size, size).
 
-        Evaluated ``chunk`` points at a time. With gradients, a chunk's activations are computed
+        Evaluated a chunk of points at a time. With gradients, a chunk's activations are computed
         again when its gradient is needed rather than kept.
         """
         maps, matrices = self._encode(images), self._matrices(view_matrices, images)
+        chunk = self.chunk or (CPU_CHUNK if images.device.type == "cpu" else DEVICE_CHUNK)
         pieces = []
-        for first in range(0, size**3, self.chunk):
-            points = cube_points(size, first, min(first + self.chunk, size**3), images.device)
-            if torch.is_grad_enabled() and size**3 > self.chunk:
+        for first in range(0, size**3, chunk):
+            points = cube_points(size, first, min(first + chunk, size**3), images.device)
+            if torch.is_grad_enabled() and size**3 > chunk:
                 piece = checkpoint(
                     self._values,
                     maps,

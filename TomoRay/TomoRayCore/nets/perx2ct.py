@@ -52,6 +52,7 @@ CODE_SIZE = 3 + 2 * 3 * OCTAVES
 STRIDE = 4
 """Voxels between neighbouring points of a slice's lattice."""
 
+DEVICE_CHUNK = 8
 CHANNEL = 1
 """Of the decoder's three equal targets, the one that is used."""
 
@@ -73,7 +74,8 @@ class PerX2CT(nn.Module):
         camera: ``exact``, with the view matrices, or ``released``.
         context: Whether points know the mean of each image's deeper features.
         views: Images of an examination; the released camera has one or two.
-        chunk: Slices that are decoded at once. Memory grows with it, results do not change.
+        chunk: Slices that are decoded at once; memory grows with it, results do not change. None:
+            one on a CPU, several on other devices.
 
     Raises:
         InputError: ``ARCHITECTURE_ARGUMENTS`` for any other value.
@@ -87,7 +89,7 @@ class PerX2CT(nn.Module):
         camera: Camera = "exact",
         context: bool = False,
         views: int = 2,
-        chunk: int = 8,
+        chunk: int | None = None,
     ) -> None:
         super().__init__()
         if (
@@ -97,7 +99,7 @@ class PerX2CT(nn.Module):
             or output_size < STRIDE
             or output_size % STRIDE
             or camera not in ("exact", "released")
-            or min(views, chunk) < 1
+            or min(views, 1 if chunk is None else chunk) < 1
             or (camera == "released" and views > 2)
         ):
             raise InputError(
@@ -138,9 +140,11 @@ class PerX2CT(nn.Module):
                 training with context enlarges random squares of at least a quarter of the edge.
 
         Raises:
-            InputError: ``BAD_SLICE`` for an axis or index that there is not; ``BAD_SHAPE``.
+            InputError: ``BAD_SLICE`` for an axis or index that there is not, or no slice at all;
+                ``BAD_SHAPE``.
         """
-        if axis not in SLICE_AXES or not all(0 <= i < self.output_size for i in indices):
+        known = len(indices) > 0 and all(0 <= i < self.output_size for i in indices)
+        if axis not in SLICE_AXES or not known:
             raise InputError(
                 "BAD_SLICE",
                 f"Got axis {axis!r} and slices {list(indices)}.",
@@ -148,12 +152,13 @@ class PerX2CT(nn.Module):
             )
         maps, context = self._encode(images)
         matrices = self._matrices(view_matrices, images)
-        centres = voxel_centres(self.output_size, images.device)
-        groups = centres[torch.as_tensor(list(indices), device=images.device)].split(self.chunk)  # type: ignore[no-untyped-call]
+        positions = voxel_centres(self.output_size, images.device)[list(indices)]
+        chunk = self.chunk or (1 if images.device.type == "cpu" else DEVICE_CHUNK)
         pieces = []
-        for positions in groups:
-            points = slice_points(axis, positions, self.output_size // STRIDE, window)
-            if torch.is_grad_enabled() and len(groups) > 1:
+        for first in range(0, len(positions), chunk):
+            part = positions[first : first + chunk]
+            points = slice_points(axis, part, self.output_size // STRIDE, window)
+            if torch.is_grad_enabled() and len(positions) > chunk:
                 piece = checkpoint(
                     self._decode,
                     maps,
