@@ -15,16 +15,23 @@ from typing import Any
 from torch import nn
 
 from TomoRayCore.errors import InputError
+from TomoRayCore.nets.cnn_inr import CNNINR
 from TomoRayCore.nets.bone_suppression import BoneSuppression
 from TomoRayCore.nets.cyclegan import CycleGANGenerator, CycleGANTranslator
 from TomoRayCore.nets.duolift import DuoLift
 from TomoRayCore.nets.duolift_discriminator import DuoLiftDiscriminator
+from TomoRayCore.nets.perx2ct import PerX2CT
+from TomoRayCore.nets.rt_srts import RTSRTS
 from TomoRayCore.nets.x2ct_generator import X2CTGenerator
 
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "x2ct-biplanar": X2CTGenerator,
     "duolift-biplanar": DuoLift,
     "duolift-single": partial(DuoLift, views=("frontal",)),
+    "cnn-inr": CNNINR,
+    "perx2ct": PerX2CT,
+    "perx2ct-global": partial(PerX2CT, context=True),
+    "rt-srts": RTSRTS,
 }
 
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
