@@ -33,22 +33,25 @@ BOUNDS = {
 @pytest.fixture(scope="module")
 def errors() -> dict[str, float]:
     """How far off each kernel is."""
+    return json.loads(run_in_triton("fused_kernel_checks.py", TRITON_INTERPRET="1"))
+
+
+def run_in_triton(script: str, **variables: str) -> str:
+    """Run a script of Testing/Support in a process of its own; return the last line it prints."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip("Triton is not installed")
-    script = Path(__file__).parents[1] / "Support" / "fused_kernel_checks.py"
-    environment = dict(os.environ, TRITON_INTERPRET="1", OMP_NUM_THREADS="1")
     places = [str(Path(__file__).parents[2] / "TomoRay"), *filter(None, sys.path)]
-    environment["PYTHONPATH"] = os.pathsep.join(places)
     ran = subprocess.run(
-        [sys.executable, str(script)],
-        env=environment,
+        [sys.executable, str(Path(__file__).parents[1] / "Support" / script)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(places), "OMP_NUM_THREADS": "1"}
+        | variables,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout.splitlines()[-1])
+    return ran.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize("name", BOUNDS)
@@ -56,6 +59,11 @@ def test_the_kernels_compute_what_the_torch_path_computes(
     errors: dict[str, float], name: str
 ) -> None:
     assert errors[name] <= BOUNDS[name]
+
+
+def test_the_kernels_compile_for_gpus_of_two_generations(tmp_path: Path) -> None:
+    smallest = run_in_triton("fused_kernel_compile.py", TRITON_CACHE_DIR=str(tmp_path))
+    assert int(smallest) > 1000
 
 
 def test_nothing_is_fused_on_the_cpu() -> None:

@@ -3,8 +3,8 @@
 One launch covers all images of a batch; positions and interpolation weights never reach memory.
 Arithmetic is in the number type of the lines (float32, or float64), whatever the volume's.
 
-State: run against the float64 references in Triton's interpreter on the CPU; not yet run on a
-GPU. For that reason ``is_usable`` projects a small volume the first time on each device, and the
+State: run against the float64 references in Triton's interpreter on the CPU, and compiled for
+compute capability 8.0 and 9.0; not yet run on a GPU. For that reason ``is_usable`` projects a small volume the first time on each device, and the
 torch path is taken, with a warning, where the kernels do not compile or differ from it.
 """
 
