@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OUT ?= demo-output
+KERNEL := $(VENV)/.ready-kernel
 
 export PYTHONUNBUFFERED := 1
 # On a busy machine, threads that wait for each other by spinning slow each other down many times.
@@ -23,7 +24,7 @@ help:
 	@echo "make wheel        the pip package, into dist/"
 	@echo "make clean        remove what make made"
 
-setup: $(VENV)/.ready-dev
+setup: $(VENV)/.ready-dev $(KERNEL)
 
 # torch first and alone: asked for by another package, pip may pick another build of it.
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -33,20 +34,25 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e .
 	touch $@
 
+# The DRR kernel: without a compiler numpy does its work, several times slower.
+$(KERNEL): $(VENV)/.ready TomoRay/TomoRayCore/drr/kernel.c
+	-$(BIN)/python -m TomoRayCore.drr.build
+	touch $@
+
 $(VENV)/.ready-dev: $(VENV)/.ready
 	PYTHON=$(PYTHON) sh Testing/Repository/system_packages.sh tests
 	$(PIP) install -c constraints.txt -e ".[train,dev]"
 	touch $@
 
-demo: $(VENV)/.ready
+demo: $(VENV)/.ready $(KERNEL)
 	$(BIN)/tomoray demo --out $(OUT)
 
 # The harness first, in a process of its own: only one can run in each.
-test: $(VENV)/.ready-dev
+test: $(VENV)/.ready-dev $(KERNEL)
 	cd Testing/SlicerHarness && $(abspath $(BIN))/python -m pytest -q
 	$(BIN)/python -m pytest -q
 
-test-slow: $(VENV)/.ready-dev
+test-slow: $(VENV)/.ready-dev $(KERNEL)
 	$(BIN)/python -m pytest -q -m slow
 
 lint: $(VENV)/.ready-dev
@@ -59,7 +65,7 @@ format: $(VENV)/.ready-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.ready-dev
+bench: $(VENV)/.ready-dev $(KERNEL)
 	$(BIN)/python Testing/Repository/benchmark.py
 
 screenshots: $(VENV)/.ready-dev
@@ -70,4 +76,4 @@ wheel: $(VENV)/.ready-dev
 
 clean:
 	rm -rf $(VENV) demo-output dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-	    .import_linter_cache
+	    .import_linter_cache TomoRay/TomoRayCore/drr/tomoray_kernel.*

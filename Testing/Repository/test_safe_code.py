@@ -15,7 +15,7 @@ CALLS = {
     "yaml.full_load", "sys.path.append", "sys.path.insert", "sys.path.extend",
 }  # fmt: skip
 # Programs for the command line talk through stdout; nothing else does.
-MAY_PRINT = {"__main__.py", "worker.py", "tomoray_batch.py"}
+MAY_PRINT = {"__main__.py", "build.py", "worker.py", "tomoray_batch.py"}
 
 
 def faults(module: ast.Module, may_print: bool = False) -> list[str]:

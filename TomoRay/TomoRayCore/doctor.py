@@ -53,6 +53,7 @@ def examine() -> dict[str, Any]:
             "temporary folder": _free_gib(Path(tempfile.gettempdir())),
         },
         "models": _models() if packages["safetensors"] else [],
+        "drr": _drr() if packages["numpy"] and packages["scipy"] else "unknown",
         "display": _display(),
         "slicer": _slicer(),
     }
@@ -76,7 +77,7 @@ def as_text(facts: Mapping[str, Any]) -> str:
         ("Model", f"{model['file']}, {model['mib']} MiB, {model['state']}")
         for model in facts["models"]
     ] or [("Model", "none")]
-    lines += [("Display", facts["display"]), ("Slicer", facts["slicer"])]
+    lines += [("DRRs by", facts["drr"]), ("Display", facts["display"]), ("Slicer", facts["slicer"])]
     lines += [("PROBLEM", problem) for problem in facts["problems"]] or [("All is well.", "")]
     return "\n".join(f"{name:<14}{value}".rstrip() for name, value in lines)
 
@@ -90,6 +91,12 @@ def _version(package: str, module: str) -> str | None:
             return str(getattr(importlib.import_module(module), "__version__", "unknown"))
         except ImportError:
             return None
+
+
+def _drr() -> str:
+    from TomoRayCore.drr import kernel
+
+    return kernel.state()
 
 
 def _gpu() -> str:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from TomoRayCore.drr import kernel
-from TomoRayCore.errors import SetupError
+from TomoRayCore.errors import InputError, SetupError
 from TomoRayCore.io.atomic import atomic_path
 
 COMPILERS = ("cc", "gcc", "clang", "cl")
@@ -55,7 +55,7 @@ def main() -> int:
     """Build, say what happened, and return the exit code: 0, or 3 when it could not be built."""
     try:
         path = build()
-    except SetupError as error:
+    except (InputError, SetupError) as error:
         print(f"{error.code}: {error.message} {error.remedy}", file=sys.stderr)
         return 3
     print(f"Built {path.name}; DRRs now use: {kernel.state()}")

@@ -55,7 +55,9 @@ class ViewOperator:
         """Turn a finished sum into the (R, C) line integrals."""
         plain = total if self._shear is None else warp(self._shear, total)
         path_mm = self._plan.path_mm if self._shear is None else self._shear.path_mm
-        return np.multiply(plain, path_mm, out=np.empty_like(plain), casting="same_kind")
+        image = np.empty_like(plain)
+        np.multiply(plain, path_mm, out=image, casting="same_kind")
+        return image
 
     def spread(self, image: NDArray[Any], volume: NDArray[Any]) -> None:
         """Add the transpose of projecting, applied to a (R, C) image, to a whole (D, H, W) array."""
