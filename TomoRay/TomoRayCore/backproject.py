@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, overload
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from TomoRayCore.drr import backproject_arrays
 from TomoRayCore.drr.torch_projector import Projector
 from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry
@@ -28,14 +27,14 @@ def backproject(
 @overload
 def backproject(
     projections: Sequence[NDArray[Any]], geometry: AcquisitionGeometry, grid: Grid
-) -> NDArray[np.float32]: ...
+) -> NDArray[Any]: ...
 
 
 def backproject(
     projections: Tensor | Sequence[NDArray[Any]],
     geometry: AcquisitionGeometry | Sequence[AcquisitionGeometry],
     grid: Grid,
-) -> Tensor | NDArray[np.float32]:
+) -> Tensor | NDArray[Any]:
     """Smear images back along their rays.
 
     The exact transpose A' of the projector A, without filtering: <A x, y> = <x, A' y>.
@@ -50,7 +49,8 @@ def backproject(
         A tensor (B, 1, D, H, W) on the projections' device; or an array (D, H, W).
 
     Raises:
-        InputError: ``BAD_SHAPE``, ``BAD_GEOMETRY`` or ``BAD_NUMBER_TYPE``.
+        InputError: ``BAD_SHAPE``, ``BAD_PROJECTIONS``, ``BAD_GEOMETRY``, ``BAD_NUMBER_TYPE`` or
+            ``VIEW_TOO_STEEP``.
     """
     if isinstance(projections, Tensor):
         dtype = torch.float64 if projections.dtype == torch.float64 else torch.float32
@@ -61,16 +61,4 @@ def backproject(
             "A list of arrays shows one volume, so it has one geometry.",
             "Give one AcquisitionGeometry, or a tensor for a batch.",
         )
-    return _of_arrays(projections, geometry, grid)
-
-
-def _of_arrays(
-    projections: Sequence[NDArray[Any]], geometry: AcquisitionGeometry, grid: Grid
-) -> NDArray[np.float32]:
-    """Back-project view by view, since detectors of arrays may differ in size."""
-    total = np.zeros(grid.shape, np.float32)
-    for image, view in zip(projections, geometry.views, strict=True):
-        single = replace(geometry, views=(view,))
-        tensor = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]
-        total += Projector(grid, single).adjoint(tensor)[0, 0].numpy()
-    return total
+    return backproject_arrays(projections, geometry, grid)
