@@ -192,7 +192,7 @@ def write_bundle(
     complete["tensors_sha256"] = tensors_sha256(tensors)
     complete["description_sha256"] = _description_sha256(complete)
     _check_fields(path, complete)
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
         safetensors.numpy.save_file(
             contiguous, temporary, {METADATA_KEY: json.dumps(complete, sort_keys=True)}
@@ -203,7 +203,7 @@ def tensors_sha256(tensors: Mapping[str, NDArray[Any]]) -> str:
     """Return the sha256 over names, types, shapes and bytes, in the order of names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = np.ascontiguousarray(tensors[name])
+        tensor = np.asarray(tensors[name], order="C")
         digest.update(f"{name}:{tensor.dtype.str}:{tensor.shape}\n".encode())
         digest.update(tensor.tobytes())
     return digest.hexdigest()

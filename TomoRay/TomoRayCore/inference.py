@@ -133,8 +133,8 @@ def load_network(bundle: Bundle) -> nn.Module:
             "Get the file again, or correct its architecture's arguments.",
         )
     net = build(name, arguments)
-    net.load_state_dict(
-        {name: torch.from_numpy(np.array(t, np.float32)) for name, t in bundle.tensors.items()}
+    net.load_state_dict(  # which converts to the types of the network: float32, counts to integers
+        {name: torch.from_numpy(np.array(t)) for name, t in bundle.tensors.items()}
     )
     return channels_last(net).eval()
 
