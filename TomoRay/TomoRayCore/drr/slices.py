@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from TomoRayCore.drr import kernel
 
@@ -45,6 +44,8 @@ def sum_slices(
     if kernel.suits(stack, total) and _neighbouring(total):
         kernel.sum_slices(stack, row_positions, column_positions, total, first)  # type: ignore[arg-type]
         return
+    from scipy import sparse  # here: it takes longer to load than the kernel needs for a head
+
     weights = _Weights(stack, row_positions - first[0], column_positions - first[1])
     for part, by_rows, by_columns in weights.batches(sparse.csr_matrix):
         block = np.ascontiguousarray(stack[part]).reshape(-1, stack.shape[2])
@@ -71,6 +72,8 @@ def spread_slices(
         films = np.ascontiguousarray(image)
         kernel.spread_slices(films, row_positions, column_positions, stack)  # type: ignore[arg-type]
         return
+    from scipy import sparse
+
     weights = _Weights(stack, row_positions, column_positions)
     _, rows, width = weights.turned_shape
     pixels = np.ascontiguousarray(image[weights.image].T)
@@ -140,7 +143,7 @@ def interpolation(
 
     Neighbours beyond the border keep a valid index and get weight 0.
     """
-    kept = np.minimum(np.maximum(positions, -2), size + 1)
+    kept = np.minimum(np.fmax(positions, -2), size + 1)  # -2 for what is no number
     lower = np.floor(kept)
     index = np.empty((*positions.shape, 2), np.int32)
     index[..., 0] = lower
@@ -168,6 +171,8 @@ def _reached(positions: NDArray[np.float64], size: int) -> slice:
 
 def _empty(kind: Any, rows: int, columns: int, dtype: np.dtype[Any]) -> Any:
     """Return a matrix, or with ``csc_matrix`` its transpose, to be filled."""
+    from scipy import sparse
+
     return kind((rows, columns) if kind is sparse.csr_matrix else (columns, rows), dtype=dtype)
 
 
