@@ -102,7 +102,7 @@ def test_demo_on_a_ct_leaves_everything(tmp_path, tiny_ct, tiny_bundle, tomoray)
     code, text, _ = tomoray("demo", "--ct", tiny_ct, "--out", out, "--model", tiny_bundle)
     assert code == 0
     assert {path.name for path in out.iterdir()} == {
-        *("ap.nrrd", "lat.nrrd", "ap.png", "lat.png", "geometry.json"),
+        *("ap.nrrd", "lat.nrrd", "ap.png", "lat.png", "geometry.json", "drr.json"),
         *("sct.nrrd", "sct.json", "metrics.json", "comparison.png"),
     }
     assert "MAE (HU)" in text
@@ -279,6 +279,15 @@ def test_a_missing_file_is_refused(tmp_path, tomoray):
         ["drr", "ct.nrrd", "--out", "o", "--size", "0"],
         ["drr", "ct.nrrd", "--out", "o", "--views", "ap,top"],
         ["drr", "ct.nrrd", "--out", "o", "--views", "ap,ap"],
+        ["drr", "ct.nrrd", "--out", "o", "--views", "30,A30"],
+        ["drr", "ct.nrrd", "--out", "o", "--views", "30:95"],
+        ["drr", "ct.nrrd", "--out", "o", "--size", "64,64,64"],
+        ["drr", "ct.nrrd", "--out", "o", "--spacing", "0"],
+        ["drr", "ct.nrrd", "--out", "o", "--spacing", "1", "--detector", "300"],
+        ["drr", "ct.nrrd", "--out", "o", "--format", "jpeg"],
+        ["drr", "ct.nrrd", "--out", "o", "--structures", "brain"],
+        ["drr", "ct.nrrd", "--out", "o", "--noise", "1e5", "--exposure", "3"],
+        ["drr", "ct.nrrd", "--out", "o", "--physics", "magic"],
         ["drr", "ct.nrrd", "--out", "o", "--isocentre", "1,2"],
         ["drr", "ct.nrrd", "--out", "o", "--preset", "mine"],
         ["reconstruct", "--ap", "a", "--lat", "b", "--out", "c.nrrd", "--device", "tpu"],

@@ -84,6 +84,15 @@ def read_cases(path: Path) -> list[Row]:
     return [_row(record, folder, counts) for record in records]
 
 
+def row_of(name: str, ct: Path) -> Row:
+    """Return the case of one CT under a name, or why the name cannot be used."""
+    try:
+        _check_name(name, {})
+        return Row(name, Case(name, ct, {}, None, None))
+    except InputError as error:
+        return Row(name, error)
+
+
 def _record(columns: Sequence[str], line: Sequence[str]) -> dict[str, str]:
     record = {name: cell.strip() for name, cell in zip(columns, line, strict=False)}
     if len(line) > len(columns) and any(cell.strip() for cell in line[len(columns) :]):
@@ -109,7 +118,7 @@ def _check_name(name: str, counts: Mapping[str, int]) -> None:
             "Use up to 80 letters, digits, spaces, dots, hyphens and underscores, starting with "
             "a letter or digit.",
         )
-    if counts[_folded(name)] > 1:
+    if counts.get(_folded(name), 1) > 1:
         raise InputError(
             "DUPLICATE_CASE",
             f"The case {name!r} is listed {counts[_folded(name)]} times (upper and lower case "

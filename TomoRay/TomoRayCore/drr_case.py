@@ -6,6 +6,7 @@ short: SimpleITK, pydicom, scipy and Pillow are imported where a file or an opti
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,14 @@ from numpy.typing import NDArray
 
 from TomoRayCore import __version__
 from TomoRayCore.checks import check_ct, location_warnings
-from TomoRayCore.drr.attenuation import WATER_60KEV
+from TomoRayCore.drr import (
+    BONE,
+    SOFT_TISSUE,
+    WATER_60KEV,
+    Structure,
+    project,
+    project_structures,
+)
 from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.head import locate_head
@@ -295,20 +303,10 @@ def _project(
 ) -> list[Projected]:
     """Return all images: of the whole volume first, then of each structure."""
     options, wishes = request.options(), request.wishes()
-    if options is None and not wishes:
-        from TomoRayCore.drr import project
-
-        record = DrrRecord(WATER_60KEV.to_dict(), source_sha256=source_sha256)
-        images = project(volume, geometry, progress=progress)
-        return [
-            Projected(label, image, "line_integral", record)
-            for label, image in zip(geometry.labels, images, strict=True)
-        ]
-    from TomoRayCore.physics.options import DrrOptions
-
+    if options is None:
+        return _line_integrals(volume, geometry, wishes, source_sha256, progress)
     built_in = tuple(wish.name for wish in wishes if wish.built_in)
     others = [wish for wish in wishes if not wish.built_in]
-    options = options or DrrOptions()
     share = 1 / (1 + len(others))
     whole = replace(options, structures=built_in)
     found = _simulate(volume, geometry, whole, request, source_sha256, progress.part(0, share))
@@ -319,6 +317,48 @@ def _project(
             record = replace(image.record, structure=wish.name)
             found.append(replace(image, record=record))
     return found
+
+
+def _line_integrals(
+    volume: Volume,
+    geometry: AcquisitionGeometry,
+    wishes: Sequence[StructureWish],
+    source_sha256: str,
+    progress: Progress,
+) -> list[Projected]:
+    """Return line integrals at 60 keV, of everything in one pass over the volume."""
+    if not wishes:
+        images = {"": project(volume, geometry, progress=progress)}
+    else:
+        volume, structures = _structures(volume, wishes)
+        everything = {"": Structure(hu_range=(-math.inf, math.inf)), **structures}
+        images = project_structures(volume, geometry, everything, progress=progress)
+    return [
+        Projected(
+            label,
+            pixels,
+            "line_integral",
+            DrrRecord(WATER_60KEV.to_dict(), structure=name, source_sha256=source_sha256),
+        )
+        for name, of_structure in images.items()
+        for label, pixels in zip(geometry.labels, of_structure, strict=True)
+    ]
+
+
+def _structures(
+    volume: Volume, wishes: Sequence[StructureWish]
+) -> tuple[Volume, dict[str, Structure]]:
+    """Return the volume, its axes in the masks' order if there are any, and what was wished."""
+    found: dict[str, Structure] = {}
+    for wish in wishes:
+        if wish.hu_range is not None:
+            found[wish.name] = Structure(hu_range=wish.hu_range)
+        elif wish.built_in:
+            found[wish.name] = BONE if wish.name == "bone" else SOFT_TISSUE
+        else:
+            volume, mask = _with_mask(volume, wish)
+            found[wish.name] = Structure(mask=mask)
+    return volume, found
 
 
 def _simulate(
@@ -354,15 +394,9 @@ def _alone(volume: Volume, wish: StructureWish) -> Volume:
     """Return the volume with air in place of all but one structure."""
     if wish.hu_range is not None:
         low, high = wish.hu_range
-        inside = (volume.array_hu >= low) & (volume.array_hu <= high)
+        inside = (volume.array_hu >= low) & (volume.array_hu < high)
     else:
         volume, inside = _with_mask(volume, wish)
-    if not inside.any():
-        raise InputError(
-            "STRUCTURE_EMPTY",
-            f"No voxel of the volume belongs to the structure {wish.name}.",
-            "Check the range in HU, or the mask.",
-        )
     air = volume.array_hu.dtype.type(AIR_HU)
     return Volume(np.where(inside, volume.array_hu, air), volume.ijk_to_lps, volume.metadata)
 
@@ -384,7 +418,15 @@ def _with_mask(volume: Volume, wish: StructureWish) -> tuple[Volume, NDArray[np.
 
 
 def _refuse_empty(images: Sequence[Projected], geometry: AcquisitionGeometry) -> None:
-    if not all(np.ptp(image.pixels) for image in images if not image.record.structure):
+    """Refuse images without contrast; noise hides them."""
+    blank = [image.record.structure for image in images if not np.ptp(image.pixels)]
+    if "" not in blank and blank:
+        raise InputError(
+            "STRUCTURE_EMPTY",
+            f"Nothing of the structure {blank[0]} is seen.",
+            "Check its range in HU or its mask.",
+        )
+    if blank:
         x, y, z = geometry.isocentre_lps
         raise InputError(
             "NOTHING_PROJECTED",

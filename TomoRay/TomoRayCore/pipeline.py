@@ -20,7 +20,7 @@ from TomoRayCore.errors import InputError, SetupError
 from TomoRayCore.io.radiograph_io import read_radiograph
 from TomoRayCore.io.volume_io import write_volume
 from TomoRayCore.outputs import refuse_overwriting, staged, texts, to_json
-from TomoRayCore.progress import Progress, Report, Step
+from TomoRayCore.progress import Progress, Report, as_report
 from TomoRayCore.provenance import (
     describe_inputs,
     provenance_path,
@@ -214,15 +214,6 @@ def load_model(model: str | Path | Bundle | None) -> Bundle:
             "Install TomoRay again, or name a model file (--model FILE).",
         )
     return read_bundle(model) if model is None or isinstance(model, str | Path) else model
-
-
-def as_report(progress: Progress) -> Report:
-    """Let a progress receive the steps of a function that wants a ``Report``."""
-
-    def report(step: Step) -> None:
-        progress(step.stage, step.fraction, step.message)
-
-    return report
 
 
 def _extend(warnings: list[str], more: Sequence[str]) -> None:

@@ -51,6 +51,15 @@ class Progress:
         return _Part(self, start, end)
 
 
+def as_report(progress: Progress) -> Report:
+    """Let a progress receive the steps of a function that wants a ``Report``."""
+
+    def report(step: Step) -> None:
+        progress(step.stage, step.fraction, step.message)
+
+    return report
+
+
 class _Part(Progress):
     def __init__(self, whole: Progress, start: float, end: float) -> None:
         super().__init__(None)

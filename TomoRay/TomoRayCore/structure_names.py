@@ -23,7 +23,7 @@ class StructureWish:
 
     Attributes:
         name: In the names of the files.
-        hu_range: (low, high) HU, both included; None for others.
+        hu_range: low <= HU < high; None for others.
         mask: Volume file whose voxels other than 0 count; None for others.
     """
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from TomoRayCore import __version__
-from TomoRayCore.cli import images, information, many
+from TomoRayCore.cli import drr, images, information, many
 from TomoRayCore.cli.console import EXIT_CODES, Console, HelpFormatter
 from TomoRayCore.failures import USAGE_OR_PARTLY_FAILED, exit_code, explain
 from TomoRayCore.stopping import stoppable
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("-V", "--version", action="version", version=f"tomoray {__version__}")
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
-    for group in (images, many, information):
+    for group in (drr, images, many, information):
         group.add_commands(commands)
     return top
 

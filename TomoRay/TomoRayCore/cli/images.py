@@ -1,4 +1,4 @@
-"""``drr``, ``reconstruct``, ``compare`` and ``demo``: one head at a time."""
+"""``reconstruct``, ``compare`` and ``demo``: one head at a time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from TomoRayCore.cli.console import Console, add_command, add_common, outputs_text
-from TomoRayCore.errors import InputError
-from TomoRayCore.presets import PRESETS
 from TomoRayCore.progress import Progress
-from TomoRayCore.view_names import view_angle
 from TomoRayCore.windows import WINDOWS
 
 CT_HELP = "CT of a head: NRRD, NIfTI or MHA file, a DICOM folder, or one of its files"
@@ -21,7 +18,6 @@ DEVICE_HELP = "where the network runs (default: auto, the GPU if there is one)"
 
 def add_commands(commands: Any) -> None:
     """Add this group's commands."""
-    _add_drr(commands)
     _add_reconstruct(commands)
     _add_compare(commands)
     _add_demo(commands)
@@ -33,48 +29,6 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help=DEVICE_HELP
     )
-
-
-def _add_drr(commands: Any) -> None:
-    command = add_command(
-        commands,
-        "drr",
-        _drr,
-        summary="project a CT: frontal and lateral DRRs",
-        description="Compute DRRs (digitally reconstructed radiographs) of a CT.\n\n"
-        "Writes ap.nrrd and lat.nrrd (float32, line integrals of attenuation), ap.png and\n"
-        "lat.png (8 bit, bone white) and geometry.json into the folder.",
-        example="tomoray drr head.nrrd --out drr\n"
-        "tomoray drr dicom/ --out drr --preset radiography --size 256 --views pa,lat",
-    )
-    command.add_argument("ct", metavar="CT", type=Path, help=CT_HELP)
-    command.add_argument("--out", metavar="DIR", type=Path, required=True, help="output folder")
-    command.add_argument(
-        "--preset",
-        choices=tuple(PRESETS),
-        default="cranial-biplanar",
-        help="arrangement of sources and detectors (default: %(default)s)",
-    )
-    command.add_argument(
-        "--size", type=_size, default=128, help="detector pixels along each edge (default: 128)"
-    )
-    command.add_argument(
-        "--views",
-        type=_views,
-        default=("AP", "LAT"),
-        help="out of ap, pa, lat, separated by commas (default: ap,lat)",
-    )
-    command.add_argument("--sad-mm", type=float, metavar="MM", help="source to isocentre")
-    command.add_argument("--sdd-mm", type=float, metavar="MM", help="source to detector")
-    command.add_argument(
-        "--isocentre",
-        type=_isocentre,
-        default="head",
-        metavar="head|centre|X,Y,Z",
-        help="head: found in the CT (default); centre: the volume's middle; or LPS mm (write "
-        "--isocentre=-1,2,3 when it starts with a minus sign)",
-    )
-    add_common(command)
 
 
 def _add_reconstruct(commands: Any) -> None:
@@ -174,23 +128,6 @@ def _add_demo(commands: Any) -> None:
     add_common(command)
 
 
-def _drr(arguments: argparse.Namespace, console: Console) -> int:
-    from TomoRayCore.pipeline import drr_files
-
-    result = drr_files(
-        arguments.ct,
-        arguments.out,
-        preset=arguments.preset,
-        size=arguments.size,
-        views=arguments.views,
-        sad_mm=arguments.sad_mm,
-        sdd_mm=arguments.sdd_mm,
-        isocentre=arguments.isocentre,
-        report=console.progress,
-    )
-    return _finish(console, result)
-
-
 def _reconstruct(arguments: argparse.Namespace, console: Console) -> int:
     from TomoRayCore.pipeline import reconstruct_files
 
@@ -268,36 +205,3 @@ def _metrics_text(metrics: Mapping[str, Any]) -> str:
 def _radiographs(arguments: argparse.Namespace) -> dict[str, Path]:
     files = {"AP": arguments.ap, "PA": arguments.pa, "LAT": arguments.lat}
     return {view: path for view, path in files.items() if path is not None}
-
-
-def _size(text: str) -> int:
-    size = int(text) if text.strip().isdecimal() else 0
-    if not 16 <= size <= 4096:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number between 16 and 4096")
-    return size
-
-
-def _views(text: str) -> tuple[str, ...]:
-    views = tuple(view.strip() for view in text.split(",") if view.strip())
-    try:
-        labels = [view_angle(view).label for view in views]
-    except InputError as error:
-        raise argparse.ArgumentTypeError(f"{error.message} {error.remedy}") from error
-    if not labels or len(set(labels)) != len(labels):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a list of different views like ap,lat,30"
-        )
-    return views
-
-
-def _isocentre(text: str) -> str | tuple[float, ...]:
-    if text in ("head", "centre"):
-        return text
-    parts = text.split(",")
-    try:
-        numbers = tuple(float(part) for part in parts)
-    except ValueError:
-        numbers = ()
-    if len(numbers) != 3:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither head nor centre nor X,Y,Z")
-    return numbers

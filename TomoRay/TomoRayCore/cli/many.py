@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from TomoRayCore.cli.console import Console, add_command, add_common
 from TomoRayCore.cli.images import add_model_options
+
+if TYPE_CHECKING:
+    from TomoRayCore.case_runner import Outcome
 
 DESCRIPTION = """\
 Run every case of a CSV table; a bad case is reported and the next one gets its turn.
@@ -47,13 +51,25 @@ def add_commands(commands: Any) -> None:
     add_common(command)
 
 
+def show_outcome(outcome: Outcome, console: Console) -> None:
+    """Say in one line what became of a case."""
+    code = f" [{outcome.code}]" if outcome.code else ""
+    message = f": {outcome.message}" if outcome.message else ""
+    console.note(f"{outcome.status:<8}{outcome.case}{code}{message}")
+
+
+def finish(result: Mapping[str, Any], console: Console) -> int:
+    """Print the counts and return the exit code."""
+    counts = ", ".join(f"{count} {status}" for status, count in result["counts"].items())
+    console.result(result, f"{counts}; see {result['outputs']['report']}")
+    return int(result["exit_code"])
+
+
 def _batch(arguments: argparse.Namespace, console: Console) -> int:
-    from TomoRayCore.batch import Outcome, run_batch
+    from TomoRayCore.batch import run_batch
 
     def show(outcome: Outcome) -> None:
-        code = f" [{outcome.code}]" if outcome.code else ""
-        message = f": {outcome.message}" if outcome.message else ""
-        console.note(f"{outcome.status:<8}{outcome.case}{code}{message}")
+        show_outcome(outcome, console)
 
     result = run_batch(
         arguments.table,
@@ -64,6 +80,4 @@ def _batch(arguments: argparse.Namespace, console: Console) -> int:
         report=console.progress,
         on_case=show,
     )
-    counts = ", ".join(f"{count} {status}" for status, count in result["counts"].items())
-    console.result(result, f"{counts}; see {result['outputs']['report']}")
-    return int(result["exit_code"])
+    return finish(result, console)

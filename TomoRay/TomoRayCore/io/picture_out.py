@@ -30,7 +30,7 @@ CENTIMETRE, FLOATING_POINT, BLACK_IS_ZERO, UNCOMPRESSED = 3, 3, 1, 1
 def nrrd_bytes(
     pixels: NDArray[np.float32], spacing_mm: tuple[float, float], keys: Mapping[str, str]
 ) -> bytes:
-    """Return a NRRD file of an (H, W) image; ``spacing_mm`` is (row, column), ``keys`` ASCII."""
+    """Return a NRRD file of an (H, W) image; ``spacing_mm`` is (row, column)."""
     rows, columns = pixels.shape
     row_mm, column_mm = spacing_mm
     lines = [
@@ -49,7 +49,7 @@ def nrrd_bytes(
     ]
     # No time stamp: the same DRR is the same file.
     data = gzip.compress(_little(pixels), COMPRESSION, mtime=0)
-    return "\n".join([*lines, "", ""]).encode("ascii") + data
+    return "\n".join([*lines, "", ""]).encode() + data
 
 
 def tiff_bytes(
@@ -83,7 +83,7 @@ def tiff_bytes(
 
 
 def png_bytes(grey: NDArray[np.uint16], keys: Mapping[str, str]) -> bytes:
-    """Return a 16-bit PNG file of an (H, W) image with ASCII texts."""
+    """Return a 16-bit PNG file of an (H, W) image with texts; their keys are ASCII."""
     rows, columns = grey.shape
     header = struct.pack(">IIBBBBB", columns, rows, 16, 0, 0, 0, 0)
     # Each line is stored as its difference from the line above, which packs best.
@@ -93,7 +93,7 @@ def png_bytes(grey: NDArray[np.uint16], keys: Mapping[str, str]) -> bytes:
     filtered[1:, 1:] -= lines[:-1]
     chunks = [
         _png_chunk(b"IHDR", header),
-        *(_png_chunk(b"tEXt", f"{key}\0{text}".encode("ascii")) for key, text in keys.items()),
+        *(_png_text(key, text) for key, text in keys.items()),
         _png_chunk(b"IDAT", zlib.compress(filtered.tobytes(), COMPRESSION)),
         _png_chunk(b"IEND", b""),
     ]
@@ -132,6 +132,13 @@ def _tiff_table(entries: list[Entry], at: int) -> bytes:
 
 def _packed(kind: int, values: tuple[int, ...]) -> bytes:
     return struct.pack(f"<{len(values)}{'H' if kind == SHORT else 'I'}", *values)
+
+
+def _png_text(key: str, text: str) -> bytes:
+    if text.isascii():
+        return _png_chunk(b"tEXt", f"{key}\0{text}".encode("ascii"))
+    # Not compressed, in no stated language, with no translated key.
+    return _png_chunk(b"iTXt", f"{key}\0\0\0\0\0{text}".encode())
 
 
 def _png_chunk(kind: bytes, data: bytes) -> bytes:

@@ -104,6 +104,9 @@ def _from_picture(file: Path, asked: str | None, spacing: Spacing | None) -> Rad
         if scale is not None and picture.notes["format"] == DEEP_GREY:
             pixels = scale.values(pixels, GREY_LEVELS)
             record["values"] = f"greys from {scale.black:g} to {scale.white:g}"
+        elif scale is not None:
+            header = replace(header, quantity="relative")
+            record["values"] = "greys as they are: not those that were written"
         return drr_radiograph(file.name, pixels, header, record, asked, spacing)
     record["polarity"] = "as displayed, bright taken as more attenuation"
     label, record["view"] = agreed_view(asked, {}, file.name)
