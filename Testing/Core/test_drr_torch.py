@@ -220,11 +220,22 @@ def test_gathering_by_chunks_gives_what_the_array_primitives_give(
 def test_the_warp_is_the_same_by_gathering() -> None:
     grid = random_grid(3)
     plan = plan_shear(grid, random_view(4, grid))
-    arrays = ArrayWarp(plan, torch.float64)
-    gathered = TensorWarp(plan, torch.device("cpu"), torch.float64)
-    virtual, images = uniform((2, int(np.prod(plan.virtual_size))), 1), uniform((2, 63), 2)
+    arrays, gathered = ArrayWarp(plan), TensorWarp(plan, torch.device("cpu"), torch.float64)
+    virtual, images = uniform((2, *plan.virtual_size), 1), uniform((2, 9, 7), 2)
     torch.testing.assert_close(gathered.forward(virtual), arrays.forward(virtual))
     torch.testing.assert_close(gathered.adjoint(images), arrays.adjoint(images))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_threads_make_no_difference(kind: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid, geometry = scene(kind, 14)
+    projector = Projector(grid, geometry, dtype=torch.float64)
+    mu, images = uniform((batch, 1, *grid.shape), 1), uniform((batch, 2, 9, 7), 2)
+    expected = projector(mu), projector.adjoint(images)
+    monkeypatch.setattr(torch_separable, "VOXELS_FOR_THREADS", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    torch.testing.assert_close((projector(mu), projector.adjoint(images)), expected)
 
 
 def test_a_detector_inside_the_volume_sees_only_what_is_before_it() -> None:

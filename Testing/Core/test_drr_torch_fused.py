@@ -81,10 +81,17 @@ def test_kernels_that_fail_their_trial_are_left_out_with_a_warning(
 
     monkeypatch.setattr(triton_rays, "_trial", trial)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    triton_rays.is_usable.cache_clear()
+    triton_rays.works_on.cache_clear()
     with pytest.warns(RuntimeWarning, match="no C compiler|off by 1"):
         assert not triton_rays.is_usable(torch.device("cuda", 0))
-    triton_rays.is_usable.cache_clear()
+    triton_rays.works_on.cache_clear()
+
+
+def test_nothing_is_fused_where_determinism_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_rays, "works_on", lambda device: True)
+    assert triton_rays.is_usable(torch.device("cuda", 0))
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    assert not triton_rays.is_usable(torch.device("cuda", 0))
 
 
 def test_a_volume_beyond_32_bit_offsets_is_refused() -> None:

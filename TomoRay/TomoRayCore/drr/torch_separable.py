@@ -8,7 +8,10 @@ are deterministic and neither depends on a matrix product's precision (TF32).
 
 from __future__ import annotations
 
-from typing import Protocol
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +23,11 @@ from TomoRayCore.drr.slices import interpolation, spread_slices, sum_slices
 
 ELEMENTS_AT_ONCE = 1 << 24
 """Elements of one chunk's resampled slices: 64 MB in float32."""
+
+VOXELS_FOR_THREADS = 1 << 20
+"""Fewer voxels are projected sooner than threads start."""
+
+Array = NDArray[Any]
 
 
 class ViewSums(Protocol):
@@ -49,29 +57,72 @@ def separable_sums(
 
 
 class ArraySums:
-    """Works on the memory of CPU tensors through numpy; nothing is copied."""
+    """Works on the memory of CPU tensors through numpy; nothing is copied.
+
+    Volumes large enough for it are cut into ranges of slices, one for each of torch's
+    threads: ranges are summed into images of their own, and spread without touching each other.
+    """
 
     def __init__(self, plan: ViewPlan, dtype: torch.dtype) -> None:
         self._plan = plan
-        self._slices = _range_of(plan)
+        self._first = _range_of(plan).start
         self._dtype = dtype
 
     def forward(self, volumes: Tensor) -> Tensor:
         """Return (B, R, C) sums of (B, D, H, W)."""
-        plan = self._plan
-        size = plan.row_positions.shape[1], plan.column_positions.shape[1]
-        total = torch.zeros((len(volumes), *size), dtype=self._dtype)
-        for volume, image in zip(volumes.detach().numpy(), total.numpy(), strict=True):
-            stack = volume.transpose(plan.axes)[self._slices]
-            sum_slices(stack, plan.row_positions, plan.column_positions, image)
-        return total
+        parts = self._parts(volumes)
+        size = self._plan.row_positions.shape[1], self._plan.column_positions.shape[1]
+        totals = torch.zeros((len(volumes), len(parts), *size), dtype=self._dtype)
+        works = [
+            (self._stack(volume, part), part, total)
+            for volume, of_volume in zip(volumes.detach().numpy(), totals.numpy(), strict=True)
+            for part, total in zip(parts, of_volume, strict=True)
+        ]
+        _in_threads(self._sum, works)
+        return totals.sum(dim=1) if len(parts) > 1 else totals[:, 0]
 
     def add_adjoint(self, images: Tensor, volumes: Tensor) -> None:
         """Add the transpose of (B, R, C) images to (B, D, H, W) in place."""
+        works = [
+            (self._stack(volume, part), part, image)
+            for image, volume in zip(images.detach().numpy(), volumes.numpy(), strict=True)
+            for part in self._parts(volumes)
+        ]
+        _in_threads(self._spread, works)
+
+    def _sum(self, stack: Array, part: slice, total: Array) -> None:
         plan = self._plan
-        for image, volume in zip(images.detach().numpy(), volumes.numpy(), strict=True):
-            stack = volume.transpose(plan.axes)[self._slices]
-            spread_slices(image, plan.row_positions, plan.column_positions, stack)
+        sum_slices(stack, plan.row_positions[part], plan.column_positions[part], total)
+
+    def _spread(self, stack: Array, part: slice, image: Array) -> None:
+        plan = self._plan
+        spread_slices(image, plan.row_positions[part], plan.column_positions[part], stack)
+
+    def _stack(self, volume: Array, part: slice) -> Array:
+        shift = self._first
+        return volume.transpose(self._plan.axes)[part.start + shift : part.stop + shift]
+
+    def _parts(self, volumes: Tensor) -> list[slice]:
+        """Return ranges of the plan's slices, enough for all threads."""
+        slices, batch = len(self._plan.slices), max(len(volumes), 1)
+        worthwhile = volumes.numel() >= VOXELS_FOR_THREADS
+        count = -(-torch.get_num_threads() // batch) if worthwhile else 1
+        bounds = np.linspace(0, slices, min(count, slices) + 1 if slices else 2).astype(int)
+        return [slice(int(a), int(b)) for a, b in itertools.pairwise(bounds)]
+
+
+def _in_threads(
+    work: Callable[[Array, slice, Array], None], arguments: list[tuple[Array, slice, Array]]
+) -> None:
+    """Do all pieces of work, on as many threads as torch may use where they are large."""
+    threads = min(torch.get_num_threads(), len(arguments))
+    if threads < 2 or sum(stack.size for stack, _, _ in arguments) < VOXELS_FOR_THREADS:
+        for one in arguments:
+            work(*one)
+        return
+    # Made anew each time: threads kept would be missing after a fork of the process.
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda one: work(*one), arguments))
 
 
 class TensorSums:

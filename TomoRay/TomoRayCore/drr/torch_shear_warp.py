@@ -6,14 +6,10 @@ warp and spreads the virtual image, so it is the exact transpose of the projecti
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 
-from TomoRayCore.drr.shear_warp import ShearPlan, warp_entries
+from TomoRayCore.drr.shear_warp import ShearPlan, unwarp, warp, warp_entries
 from TomoRayCore.drr.torch_separable import separable_sums
 
 
@@ -38,7 +34,7 @@ class ShearWarpSums:
         self._virtual_size = plan.virtual_size
         self._virtual = separable_sums(plan.virtual, shape, device, dtype)
         on_cpu = device.type == "cpu"
-        self._warp = ArrayWarp(plan, dtype) if on_cpu else TensorWarp(plan, device, dtype)
+        self._warp = ArrayWarp(plan) if on_cpu else TensorWarp(plan, device, dtype)
         self._kept = _before_detector(plan, shape, device)
 
     def forward(self, volumes: Tensor) -> Tensor:
@@ -46,14 +42,13 @@ class ShearWarpSums:
         if 0 in self._virtual_size:
             return volumes.new_zeros((len(volumes), *self._size))
         seen = volumes if self._kept is None else volumes * self._kept
-        virtual = self._virtual.forward(seen)
-        return self._warp.forward(virtual.flatten(1)).view(-1, *self._size)
+        return self._warp.forward(self._virtual.forward(seen))
 
     def add_adjoint(self, images: Tensor, volumes: Tensor) -> None:
         """Add the transpose of (B, R, C) images to (B, D, H, W) in place."""
         if 0 in self._virtual_size:
             return
-        virtual = self._warp.adjoint(images.flatten(1)).view(-1, *self._virtual_size)
+        virtual = self._warp.adjoint(images)
         if self._kept is None:
             self._virtual.add_adjoint(virtual, volumes)
             return
@@ -63,56 +58,46 @@ class ShearWarpSums:
 
 
 class ArrayWarp:
-    """(B, virtual pixels) to (B, pixels) on the CPU, by scipy's sparse products."""
+    """(B, R', C') to (B, R, C) on the memory of CPU tensors, by ``shear_warp``."""
 
-    def __init__(self, plan: ShearPlan, dtype: torch.dtype) -> None:
-        index, weight = warp_entries(plan)
-        seeing = plan.inside.ravel()
-        starts = np.concatenate([[0], np.cumsum(seeing) * index.shape[1]]).astype(np.int32)
-        numbers = weight[seeing].ravel().astype(np.float64 if dtype == torch.float64 else "f4")
-        entries = numbers, index[seeing].ravel().astype(np.int32), starts
-        shape = (seeing.size, int(np.prod(plan.virtual_size)))
-        self._matrix: Any = sparse.csr_matrix(entries, shape=shape)
+    def __init__(self, plan: ShearPlan) -> None:
+        self._plan = plan
 
     def forward(self, virtual: Tensor) -> Tensor:
         """Interpolate in each virtual image."""
-        return _applied(self._matrix, virtual)
+        images = [torch.from_numpy(warp(self._plan, one)) for one in virtual.numpy()]
+        return torch.stack(images) if images else virtual.new_zeros((0, *self._plan.rows.shape))
 
     def adjoint(self, images: Tensor) -> Tensor:
         """Apply the transpose."""
-        return _applied(self._matrix.T, images)
+        virtual = [torch.from_numpy(unwarp(self._plan, one)) for one in images.numpy()]
+        return torch.stack(virtual) if virtual else images.new_zeros((0, *self._plan.virtual_size))
 
 
 class TensorWarp:
-    """(B, virtual pixels) to (B, pixels) on any device, by gathering."""
+    """(B, R', C') to (B, R, C) on any device, by gathering."""
 
     def __init__(self, plan: ShearPlan, device: torch.device, dtype: torch.dtype) -> None:
         index, weight = warp_entries(plan)
-        self._virtual = int(np.prod(plan.virtual_size))
+        self._size, self._virtual_size = plan.rows.shape, plan.virtual_size
         self._index = torch.as_tensor(index, device=device)
         self._weight = torch.as_tensor(weight, dtype=dtype, device=device)
 
     def forward(self, virtual: Tensor) -> Tensor:
         """Interpolate in each virtual image."""
-        total = virtual.new_zeros((len(virtual), len(self._index)))
+        flat = virtual.flatten(1)
+        total = flat.new_zeros((len(flat), len(self._index)))
         for index, weight in zip(self._index.T, self._weight.T, strict=True):
-            total.addcmul_(virtual.index_select(1, index), weight)
-        return total
+            total.addcmul_(flat.index_select(1, index), weight)
+        return total.view(-1, *self._size)
 
     def adjoint(self, images: Tensor) -> Tensor:
         """Apply the transpose; on CUDA its additions come in an order that varies."""
-        total = images.new_zeros((len(images), self._virtual))
+        rows, columns = self._virtual_size
+        total = images.new_zeros((len(images), rows * columns))
         for index, weight in zip(self._index.T, self._weight.T, strict=True):
-            total.index_add_(1, index, images * weight)
-        return total
-
-
-def _applied(matrix: Any, images: Tensor) -> Tensor:
-    """Return the product of a sparse matrix with each of (B, inputs)."""
-    total = torch.empty((len(images), matrix.shape[0]), dtype=images.dtype)
-    for image, result in zip(images.detach().numpy(), total.numpy(), strict=True):
-        result[:] = matrix @ image
-    return total
+            total.index_add_(1, index, images.flatten(1) * weight)
+        return total.view(-1, rows, columns)
 
 
 def _before_detector(

@@ -4,7 +4,7 @@ One launch covers all images of a batch; positions and interpolation weights nev
 Arithmetic is in the number type of the lines (float32, or float64), whatever the volume's.
 
 State: run against the float64 references in Triton's interpreter on the CPU, and compiled for
-compute capability 8.0 and 9.0; not yet run on a GPU. For that reason ``is_usable`` projects a small volume the first time on each device, and the
+compute capability 8.0 and 9.0; not yet run on a GPU. For that reason ``works_on`` projects a small volume the first time on each device, and the
 torch path is taken, with a warning, where the kernels do not compile or differ from it.
 """
 
@@ -72,18 +72,20 @@ class LaunchPlan:
     def launch(self, kernel: Any, volume: Tensor, lines: Tensor, result: Tensor) -> None:
         """Run a kernel over all tiles of all images."""
         rows, columns = self.size
-        kernel[(self._tiles, len(self.table), self.parts)](
-            volume,
-            self.table,
-            lines,
-            self.limits,
-            result,
-            rows,
-            columns,
-            len(self.table),
-            TILE_ROWS=TILE[0],
-            TILE_COLUMNS=TILE[1],
-        )
+        # Triton launches on the current device.
+        with torch.cuda.device_of(self.table):  # type: ignore[no-untyped-call]
+            kernel[(self._tiles, len(self.table), self.parts)](
+                volume,
+                self.table,
+                lines,
+                self.limits,
+                result,
+                rows,
+                columns,
+                len(self.table),
+                TILE_ROWS=TILE[0],
+                TILE_COLUMNS=TILE[1],
+            )
 
     @property
     def parts(self) -> int:
@@ -168,8 +170,13 @@ class _Sums(torch.autograd.Function):
         return by_volume, by_line, None
 
 
-@functools.cache
 def is_usable(device: torch.device) -> bool:
+    """Say whether the kernels run on this device, and may: their transpose is not deterministic."""
+    return not torch.are_deterministic_algorithms_enabled() and works_on(device)
+
+
+@functools.cache
+def works_on(device: torch.device) -> bool:
     """Say whether the kernels run on this device and give what the torch path gives."""
     if device.type != "cuda" or importlib.util.find_spec("triton") is None:
         return False
@@ -182,7 +189,7 @@ def is_usable(device: torch.device) -> bool:
             f"The Triton projector does not work on {device} ({trouble}); "
             "slower torch operations take its place.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return not trouble
 
