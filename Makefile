@@ -2,6 +2,7 @@
 # Python 3.11 or newer; everything else is installed on first use, into .venv.
 PYTHON ?= python3
 VENV := .venv
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OUT ?= demo-output
@@ -18,7 +19,7 @@ help:
 	@echo "make demo         phantom -> DRRs -> synthetic CT -> comparison, into $(OUT)/"
 	@echo "make test         all tests but the slow ones; 'make test-slow' runs those"
 	@echo "make lint         ruff, formatting, types, import contracts"
-	@echo "make bench        timings of the main steps"
+	@echo "make bench        timings beside other projectors, which it installs into $(BENCH)"
 	@echo "make screenshots  the README's pictures, from the module itself"
 	@echo "make setup        only install what the above need"
 	@echo "make wheel        the pip package, into dist/"
@@ -65,8 +66,20 @@ format: $(VENV)/.ready-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.ready-dev $(KERNEL)
-	$(BIN)/python Testing/Repository/benchmark.py
+# Other projectors pull in packages that nothing else here needs, so they have a place of their own.
+$(BENCH)/.ready: pyproject.toml constraints.txt Testing/benchmarks/requirements.txt
+	PYTHON=$(PYTHON) sh Testing/Repository/system_packages.sh python
+	-PYTHON=$(PYTHON) sh Testing/Repository/system_packages.sh benchmarks
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt torch==2.13.0
+	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt -e . \
+	    -r Testing/benchmarks/requirements.txt
+	touch $@
+
+# Options: make bench BENCH_OPTIONS="--quick --markdown"
+bench: $(BENCH)/.ready
+	-$(BENCH)/bin/python -m TomoRayCore.drr.build
+	$(BENCH)/bin/python -m Testing.benchmarks $(BENCH_OPTIONS)
 
 screenshots: $(VENV)/.ready-dev
 	PYTHONPATH=Testing/SlicerHarness $(BIN)/python Testing/Slicer/make_screenshots.py
@@ -75,5 +88,5 @@ wheel: $(VENV)/.ready-dev
 	$(PIP) wheel --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) demo-output dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) $(BENCH) demo-output dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 	    .import_linter_cache TomoRay/TomoRayCore/drr/tomoray_kernel.*

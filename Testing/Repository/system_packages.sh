@@ -3,9 +3,10 @@
 #
 #   system_packages.sh python   a Python that can make virtual environments
 #   system_packages.sh tests    that, and the libraries behind offscreen Qt and VTK
+#   system_packages.sh benchmarks   that Python, and the programs that TomoRay is timed beside
 #
-# Missing ones are installed when this runs as root, and named in one apt line otherwise. Only
-# `tests` may go on without them: the Slicer tests then say what they miss.
+# Missing ones are installed when this runs as root, and named in one apt line otherwise. `tests`
+# and `benchmarks` may go on without them: they then say what they miss.
 set -eu
 
 tests_packages="libegl1 libegl-mesa0 libgl1 libglx0 libgl1-mesa-dri libx11-6 libglib2.0-0 \
@@ -21,8 +22,14 @@ fi
 missing=""
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="python3-venv"
 
-if [ "${1:-tests}" = tests ] && command -v dpkg-query >/dev/null 2>&1; then
-    for package in $tests_packages; do
+case "${1:-tests}" in
+tests) packages="$tests_packages" ;;
+benchmarks) packages="plastimatch" ;;
+*) packages="" ;;
+esac
+
+if [ -n "$packages" ] && command -v dpkg-query >/dev/null 2>&1; then
+    for package in $packages; do
         # Debian 13 and Ubuntu 24.04 call some libraries NAMEt64 and let them provide NAME.
         state="$(dpkg-query -W -f '${Status} ' "$package" "${package}t64" 2>/dev/null || true)"
         case "$state" in

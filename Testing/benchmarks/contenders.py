@@ -6,7 +6,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,13 @@ import torch
 from Testing.benchmarks.measure import Contender, child_cpu_ms, used_ms
 from Testing.benchmarks.peers import Diffdrr, Nanodrr, Plastimatch
 from Testing.benchmarks.scene import Scene, facing, single, turned
-from TomoRayCore.drr import PLASTIMATCH, kernel, project, project_mu
+from TomoRayCore.drr import PLASTIMATCH, WATER_60KEV, MuRule, kernel, project, project_mu
 from TomoRayCore.drr.torch_projector import Projector
 from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.io.drr_out import write_drr
 from TomoRayCore.io.volume_io import read_volume
 from TomoRayCore.presets import from_preset
-from TomoRayCore.volume import Grid
+from TomoRayCore.volume import Grid, Volume
 
 Run = Callable[[], float | None]
 
@@ -43,24 +42,23 @@ for view, image in zip(geometry.views, images, strict=True):
 def contenders(scene: Scene, size: int) -> dict[str, Callable[[], Contender]]:
     """Return name -> maker, so that only what a run asks for is set up.
 
-    A contender with several images reports the CPU ms of all; those called ``... view`` or
-    compared with a single image report one view's share.
+    Those that are compared with a single image report one view's share, the mean over two views.
     """
     flat, oblique = facing(size), turned(size)
-    whole = partial(_uncropped, scene)
     pictures = 12 if size < 256 else 3
     slow = 1 if size < 256 else 2
     return {
-        "kernel": lambda: _views(scene.mu_per_mm, scene, flat),
-        "numpy": lambda: _views(scene.mu_per_mm, scene, flat, without_kernel=True),
-        "kernel, whole volume": lambda: _views(whole(), scene, flat),
+        "kernel": lambda: Contender(_views(scene.volume, flat)),
+        "numpy": lambda: Contender(_no_kernel(_views(scene.volume, flat))),
+        "kernel, noisy air": lambda: Contender(_views(_noisy(scene), flat, WATER_60KEV)),
+        "kernel, mu": lambda: Contender(_views_of_mu(scene, flat)),
         "torch": lambda: _torch_forward(scene, flat),
-        "kernel, any pose": lambda: _views(scene.mu_per_mm, scene, oblique),
-        "numpy, any pose": lambda: _views(scene.mu_per_mm, scene, oblique, without_kernel=True),
+        "kernel, any pose": lambda: Contender(_views(scene.volume, oblique)),
+        "numpy, any pose": lambda: Contender(_no_kernel(_views(scene.volume, oblique))),
         "torch, any pose": lambda: _torch_forward(scene, oblique),
         "gradient": lambda: _torch_gradient(scene, flat),
         "pair, memory": lambda: Contender(lambda: _nothing(_project(scene, flat))),
-        "pair, numpy": lambda: Contender(_no_kernel(lambda: _project(scene, flat))),
+        "pair, numpy": lambda: Contender(_no_kernel(lambda: _nothing(_project(scene, flat)))),
         "pair, running Python": lambda: Contender(lambda: _from_file(scene.file, flat)),
         "pair, new Python": lambda: Contender(lambda: _new_python(scene.file, size)),
         "pair, tomoray drr": lambda: Contender(lambda: _command_line(scene.file, size)),
@@ -82,23 +80,32 @@ def contenders(scene: Scene, size: int) -> dict[str, Callable[[], Contender]]:
     }
 
 
-def _views(
-    mu_per_mm: np.ndarray, scene: Scene, geometry: AcquisitionGeometry, without_kernel: bool = False
-) -> Contender:
-    """One view's share of projecting all from mu in memory."""
+def _views(volume: Volume, geometry: AcquisitionGeometry, rule: MuRule = PLASTIMATCH) -> Run:
+    """One view's share of projecting each on its own, from HU in memory."""
+    singles = [single(geometry, view) for view in geometry.views]
+
+    def run() -> None:
+        for one in singles:
+            project(volume, one, rule=rule)
+
+    return _shared(run, len(singles))
+
+
+def _views_of_mu(scene: Scene, geometry: AcquisitionGeometry) -> Run:
+    """The same from mu in memory."""
 
     def run() -> None:
         for view in geometry.views:
-            project_mu(mu_per_mm, scene.grid, view)
+            project_mu(scene.mu_per_mm, scene.grid, view)
 
-    return Contender(_shared(_no_kernel(run) if without_kernel else run, len(geometry.views)))
+    return _shared(run, len(geometry.views))
 
 
-def _uncropped(scene: Scene) -> np.ndarray:
-    """The same mu with a trace of it in two corners, so that no air can be left out."""
-    mu_per_mm = scene.mu_per_mm.copy()
-    mu_per_mm[0, 0, 0] = mu_per_mm[-1, -1, -1] = 1e-9
-    return mu_per_mm
+def _noisy(scene: Scene) -> Volume:
+    """The head with noise of 20 HU everywhere, so that no air is exactly without attenuation."""
+    noise = np.random.default_rng(1).normal(0, 20, scene.volume.shape).astype(np.float32)
+    array_hu = np.rint(scene.volume.array_hu + noise).astype(np.int16)
+    return Volume(array_hu, scene.volume.ijk_to_lps)
 
 
 def _project(scene: Scene, geometry: AcquisitionGeometry) -> list[np.ndarray]:
@@ -194,13 +201,13 @@ def _shared(run: Callable[[], object], views: int) -> Run:
     return lambda: used_ms(run) / views
 
 
-def _no_kernel(run: Callable[[], object]) -> Run:
+def _no_kernel(run: Run) -> Run:
     """Return the run with the compiled kernel switched off."""
 
-    def switched() -> None:
+    def switched() -> float | None:
         os.environ[kernel.OFF] = "1"
         try:
-            run()
+            return run()
         finally:
             del os.environ[kernel.OFF]
 

@@ -142,7 +142,8 @@ class Diffdrr:
     """DiffDRR's trilinear ray marcher."""
 
     def __init__(self, mu_per_mm: np.ndarray, grid: Grid) -> None:
-        self._volume = torch.from_numpy(mu_per_mm).permute(2, 1, 0)  # (x, y, z), no copy
+        # (x, y, z) in memory, as its own reader leaves it.
+        self._volume = torch.from_numpy(mu_per_mm).permute(2, 1, 0).contiguous()
         self._to_index = np.linalg.inv(grid.ijk_to_lps)
 
     def renderer(self, view: ViewGeometry) -> Callable[[], Tensor]:

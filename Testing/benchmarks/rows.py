@@ -32,12 +32,13 @@ ROWS = (
     Row("one view", "kernel", "DiffDRR", "DiffDRR trilinear", "diffdrr", {128: 40, 512: 120}),
     Row("one view, numpy", "numpy", "plastimatch", "plastimatch exact", "plastimatch"),
     Row(
-        "one view, no air left out",
-        "kernel, whole volume",
+        "one view, noisy air",
+        "kernel, noisy air",
         "plastimatch",
         "plastimatch exact",
         "plastimatch",
     ),
+    Row("one view, mu given", "kernel, mu", "plastimatch", "plastimatch exact", "plastimatch"),
     Row("one view, torch", "torch", "plastimatch", "plastimatch exact", "plastimatch"),
     Row("one view, torch", "torch", "nanodrr", "nanodrr", "nanodrr"),
     Row(
