@@ -98,6 +98,17 @@ def test_face_views_are_joseph_sums_ray_by_ray() -> None:
         torch.testing.assert_close(project(mu, grid, geometry), project_rays(mu, grid, geometry))
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_any_pose_of_any_grid_is_within_half_a_percent_of_its_rays(seed: int) -> None:
+    grid = random_grid(seed, low=20, high=26)
+    axes = [torch.linspace(-1.5, 1.5, n, dtype=torch.float64) for n in grid.shape]
+    k, j, i = torch.meshgrid(*axes, indexing="ij")
+    blob = torch.exp(-2 * (k**2 + (j - 0.2) ** 2 + (i + 0.1) ** 2 + 0.5 * i * k))[None, None]
+    geometry = acquisition(random_view(seed, grid))
+    rays = project_rays(blob, grid, geometry)
+    assert (project(blob, grid, geometry) - rays).abs().max() < 0.005 * rays.max()
+
+
 @pytest.mark.parametrize("angle", [17.0, 45.0, 130.0])
 def test_any_pose_errs_by_less_than_half_a_percent_on_a_coarse_head(angle: float) -> None:
     grid = canonical_grid((2.0, -3.0, 1.0), 72, 2.7)

@@ -97,8 +97,9 @@ def sum_lines(volumes: Tensor, rays: RayLines) -> Tensor:
     for part in torch.split(stack, chunk, dim=1):
         if first <= high and first + part.shape[1] > low:
             start = first - (slices - 1) / 2
+            chunk_of = (part, lines, limits, first, start)
             total = total + checkpoint(
-                _sum_of_chunk, part, lines, limits, first, start, use_reentrant=False
+                _sum_of_chunk, *chunk_of, use_reentrant=False, preserve_rng_state=False
             )
         first += part.shape[1]
     return total.flatten(0, 1)
