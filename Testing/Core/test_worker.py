@@ -17,9 +17,12 @@ import pytest
 
 from TomoRayCore import worker
 from TomoRayCore.errors import Cancelled, InputError
-from TomoRayCore.io.volume_io import read_volume
+from TomoRayCore.io.radiograph_io import read_radiograph
+from TomoRayCore.io.volume_io import read_volume, write_volume
 from TomoRayCore.jobs import read_job
 from TomoRayCore.stopping import stoppable
+from TomoRayCore.volume import Volume
+from TomoRayCore.worker import run_task
 
 
 def write_job(folder: Path, *tasks: dict[str, Any]) -> Path:
@@ -73,7 +76,8 @@ def test_a_job_ends_with_done_and_one_result_for_each_task(whole_job):
         for path in result["outputs"].values():
             assert Path(path).is_file()
             assert Path(path).is_relative_to(folder)
-    assert results[0]["outputs"].keys() == {"AP", "AP_picture", "LAT", "LAT_picture", "geometry"}
+    pictures = {"AP", "AP_picture", "LAT", "LAT_picture"}
+    assert results[0]["outputs"].keys() == pictures | {"geometry", "record"}
     assert results[1]["outputs"].keys() == {"sct", "provenance"}
     assert results[2]["outputs"].keys() == {"metrics", "picture"}
 
@@ -101,6 +105,40 @@ def test_relative_paths_are_relative_to_the_job_file(tmp_path):
     assert task.arguments["output_dir"] == Path("/abs")
 
 
+def test_a_drr_task_takes_every_option_of_the_command_line(tmp_path, tiny_ct):
+    mask = read_volume(tiny_ct)
+    write_volume(Volume((mask.array_hu > 300) * 1, mask.ijk_to_lps), tmp_path / "skull.nrrd")
+    job = write_job(
+        tmp_path,
+        {
+            "task": "drr",
+            "ct": str(tiny_ct),
+            "output_dir": "drr",
+            "size": [40, 32],
+            "views": ["ap", "30:10"],
+            "spacing_mm": [9, 11],
+            "parallel": True,
+            "rotate_deg": 5,
+            "detector_offset_mm": [1, -2],
+            "formats": ["tiff", "dicom"],
+            "structures": ["dense=500:", "skull=skull.nrrd"],
+            "physics": {"quantity": "transmission", "photons_per_mm2": 1e5},
+            "seed": 3,
+            "isocentre": "centre",
+        },
+    )
+    (task,) = read_job(job)
+    result = run_task(task)
+    film = read_radiograph(result["outputs"]["A30T10-skull_dicom"])
+    assert film.shape == (40, 32)
+    assert film.pixel_spacing_mm == (9, 11)
+    assert film.acquisition.view("A30T10").beam == "parallel"
+    record = json.loads(Path(result["outputs"]["record"]).read_text(encoding="utf-8"))
+    assert record["physics"]["options"]["photons_per_mm2"] == 1e5
+    assert record["physics"]["seed"] == 3
+    assert [structure["name"] for structure in record["structures"]] == ["dense", "skull"]
+
+
 def test_a_model_is_a_name_unless_it_looks_like_a_file(tmp_path):
     def model(text: str) -> Any:
         task = {"task": "reconstruct", "radiographs": {"AP": "a"}, "output": "o", "model": text}
@@ -122,6 +160,10 @@ DRR = {"task": "drr", "ct": "ct.nrrd", "output_dir": "out"}
         '{"schema": 1}',
         '{"schema": 1, "tasks": []}',
         json.dumps({"schema": 2, "tasks": [DRR]}),
+        json.dumps({"schema": 1, "tasks": [{**DRR, "structures": ["brain"]}]}),
+        json.dumps({"schema": 1, "tasks": [{**DRR, "spacing_mm": [1, 2, 3]}]}),
+        json.dumps({"schema": 1, "tasks": [{**DRR, "size": [64, 6.5]}]}),
+        json.dumps({"schema": 1, "tasks": [{**DRR, "physics": 70}]}),
         json.dumps({"schema": 1, "tasks": [{**DRR, "task": "erase"}]}),
         json.dumps({"schema": 1, "tasks": [{**DRR, "task": ["drr"]}]}),
         json.dumps({"schema": 1, "tasks": [{**DRR, "sise": 64}]}),

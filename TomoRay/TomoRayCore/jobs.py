@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from TomoRayCore.errors import InputError
+from TomoRayCore.structure_names import structure_wish
 
 SCHEMA = 1
 MAX_BYTES = 1_000_000
@@ -122,6 +123,42 @@ def _texts(value: Any, folder: Path) -> list[str]:
     return [_text(item, folder) for item in value]
 
 
+def _size(value: Any, folder: Path) -> int | list[int]:
+    if isinstance(value, list) and len(value) == 2:
+        return [_whole(item, folder) for item in value]
+    return _whole(value, folder)
+
+
+def _one_or_two(value: Any, folder: Path) -> float | list[float]:
+    return _two(value, folder) if isinstance(value, list) else _number(value, folder)
+
+
+def _two(value: Any, folder: Path) -> list[float]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise TypeError
+    return [_number(item, folder) for item in value]
+
+
+def _structures(value: Any, folder: Path) -> list[str]:
+    """Masks are files: they are relative to the job's folder as well."""
+    wishes = _texts(value, folder)
+    for number, text in enumerate(wishes):
+        try:
+            wish = structure_wish(text, folder)
+        except InputError as error:
+            raise ValueError from error
+        if wish.mask is not None:
+            wishes[number] = f"{wish.name}={wish.mask}"
+    return wishes
+
+
+def _physics(value: Any, folder: Path) -> str | dict[str, Any]:
+    """A preset's name, or the fields of physics.options.DrrOptions."""
+    if isinstance(value, dict):
+        return {str(name): option for name, option in value.items()}
+    return _text(value, folder)
+
+
 def _isocentre(value: Any, folder: Path) -> str | list[float]:
     if value in ("head", "centre"):
         return str(value)
@@ -148,11 +185,21 @@ FIELDS: dict[str, dict[str, Field]] = {
         "ct": Field(_path, required=True),
         "output_dir": Field(_path, required=True),
         "preset": Field(_text),
-        "size": Field(_whole),
+        "size": Field(_size),
         "views": Field(_texts),
         "sad_mm": Field(_number),
         "sdd_mm": Field(_number),
         "isocentre": Field(_isocentre),
+        "parallel": Field(_flag),
+        "spacing_mm": Field(_one_or_two),
+        "detector_mm": Field(_one_or_two),
+        "rotate_deg": Field(_number),
+        "detector_offset_mm": Field(_two),
+        "formats": Field(_texts),
+        "structures": Field(_structures),
+        "physics": Field(_physics),
+        "seed": Field(_whole),
+        "window": Field(_two),
     },
     "reconstruct": {
         "radiographs": Field(_paths, required=True),
