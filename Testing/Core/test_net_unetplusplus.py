@@ -80,7 +80,9 @@ def written_plainly(net: UNetPlusPlus, x: Tensor) -> list[Tensor]:
             else:
                 given = nn.functional.max_pool3d(found[level - 1, 0], 2) if level else x
             node = net.nodes[f"{level}_{column}"]
-            found[level, column] = node.rest(node.first.conv(given))
+            for convolution in (node.first.conv, node.second):
+                given = nn.functional.instance_norm(convolution(given)).relu()
+            found[level, column] = given
     return [net.heads[c](found[0, c + 1]) for c in range(net.levels - 1)]
 
 

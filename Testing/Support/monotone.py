@@ -9,9 +9,10 @@ NORMS = (nn.InstanceNorm2d, nn.InstanceNorm3d, nn.GroupNorm, nn.BatchNorm2d)
 
 
 def make_monotone(net: nn.Module) -> nn.Module:
-    """Take out the norms, which tie all voxels together, and make all weights positive averages.
+    """Take out the layers that are norms, and make all weights positive averages.
 
-    More of an input pixel then gives more of every voxel that sees it, and most to the nearest.
+    More of an input pixel then gives more of every voxel that sees it, and most to the nearest;
+    norms that are not layers scale and shift whole channels, which moves no maximum.
     """
     for module in list(net.modules()):
         for name, child in list(module.named_children()):

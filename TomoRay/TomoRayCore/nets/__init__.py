@@ -15,9 +15,11 @@ from typing import Any
 from torch import nn
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.nets.cnn_inr import CNNINR
 from TomoRayCore.nets.bone_suppression import BoneSuppression
+from TomoRayCore.nets.cnn_inr import CNNINR
 from TomoRayCore.nets.cyclegan import CycleGANGenerator, CycleGANTranslator
+from TomoRayCore.nets.dctnet import DCTNet
+from TomoRayCore.nets.dctnet_discriminator import TriplanarDiscriminator
 from TomoRayCore.nets.duolift import DuoLift
 from TomoRayCore.nets.duolift_discriminator import DuoLiftDiscriminator
 from TomoRayCore.nets.perx2ct import PerX2CT
@@ -32,10 +34,12 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "perx2ct": PerX2CT,
     "perx2ct-global": partial(PerX2CT, context=True),
     "rt-srts": RTSRTS,
+    "dct-net": DCTNet,
 }
 
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "duolift": DuoLiftDiscriminator,
+    "dct-net": TriplanarDiscriminator,
 }
 
 TRANSLATORS: dict[str, Callable[..., nn.Module]] = {

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from TomoRayCore.errors import InputError
+from TomoRayCore.nets.conv_ops import conv3d, instance_norm, norm_relu
 from TomoRayCore.nets.orthographic import (
     RAY_AXES,
     ViewName,
@@ -170,14 +171,7 @@ class _ResBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.first = PartwiseConv3d(inputs, outputs)
-        self.rest = nn.ModuleList(
-            [
-                nn.InstanceNorm3d(outputs),
-                nn.ReLU(inplace=True),
-                nn.Conv3d(outputs, outputs, 3, padding=1),
-                nn.InstanceNorm3d(outputs),
-            ]
-        )
+        self.second = nn.Conv3d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv3d(inputs, outputs, 1)
 
     def doubled(self, cube: Tensor) -> Tensor:
@@ -208,8 +202,8 @@ class _ResBlock(nn.Module):
         return sum(sheets[1:], start=sheets[0]) + _per_channel(self.skip.bias)
 
     def _finish(self, x: Tensor, shortcut: Callable[[], Tensor]) -> Tensor:
-        for layer in self.rest:
-            x = layer(x)
+        x = norm_relu(x)
+        x = instance_norm(conv3d(x, self.second.weight, self.second.bias))
         return torch.relu_(x + shortcut())
 
 

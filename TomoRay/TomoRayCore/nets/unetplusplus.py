@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from TomoRayCore.nets.conv_ops import conv3d, norm_relu
+
 
 class PartwiseConv3d(nn.Module):
     """A 3x3x3 convolution of concatenated cubes, which are given one by one.
@@ -39,7 +41,7 @@ class PartwiseConv3d(nn.Module):
             weight = self.conv.weight[:, start : start + part.shape[1]]
             bias = self.conv.bias if total is None else None
             start += part.shape[1]
-            convolved = nn.functional.conv3d(part, weight, bias, padding=1)
+            convolved = conv3d(part, weight, bias)
             # In place: no gradient needs the value of a sum.
             total = convolved if total is None else total.add_(convolved)
             del part, convolved
@@ -54,17 +56,11 @@ class Node(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.first = PartwiseConv3d(inputs, outputs)
-        self.rest = nn.Sequential(
-            nn.InstanceNorm3d(outputs),
-            nn.ReLU(inplace=True),
-            nn.Conv3d(outputs, outputs, 3, padding=1),
-            nn.InstanceNorm3d(outputs),
-            nn.ReLU(inplace=True),
-        )
+        self.second = nn.Conv3d(outputs, outputs, 3, padding=1)
 
     def forward(self, parts: Iterable[Tensor]) -> Tensor:
-        result: Tensor = self.rest(self.first(parts))
-        return result
+        x = norm_relu(self.first(parts))
+        return norm_relu(conv3d(x, self.second.weight, self.second.bias))
 
 
 class UNetPlusPlus(nn.Module):
