@@ -128,10 +128,11 @@ def _new_python(ct: Path, size: int) -> float:
 
 
 def _command_line(ct: Path, size: int) -> float:
-    """The command line, with its search for the head, its checks and its pictures."""
+    """The command line, which also checks the CT and writes pictures; told where the head is."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "TomoRayCore", "drr", str(ct), "--out", "drr"]
-        return child_cpu_ms([*command, "--size", str(size)], Path(folder))
+        command += ["--size", str(size), "--isocentre=0,0,0"]
+        return child_cpu_ms(command, Path(folder))
 
 
 def _four(size: int) -> AcquisitionGeometry:
