@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import drr_engines
 import numpy as np
 import pytest
 from orientations import DIRECTIONS
@@ -52,3 +53,18 @@ def tiny_ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("phantom") / "head.nrrd"
     write_volume(make_phantom(seed=3, size=64, spacing_mm=4.0).ct, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def kernel_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the DRR kernel is compiled to, once for all tests."""
+    return tmp_path_factory.mktemp("kernel")
+
+
+@pytest.fixture(params=drr_engines.ENGINES)
+def engine(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kernel_folder: Path
+) -> str:
+    """The implementation behind the numpy projector that is forced in this test."""
+    drr_engines.force(request.param, monkeypatch, kernel_folder)
+    return str(request.param)

@@ -20,19 +20,6 @@ SHAPES = [(21, 17, 23, 9, 31), (5, 40, 13, 64, 7), (19, 6, 30, 80, 90), (1, 1, 1
 LAYOUTS = [(0, 1, 2), (1, 2, 0), (2, 0, 1), (0, 2, 1)]
 
 
-@pytest.fixture(scope="module")
-def library_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("kernel")
-
-
-@pytest.fixture(params=drr_engines.ENGINES)
-def engine(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, library_folder: Path
-) -> str:
-    drr_engines.force(request.param, monkeypatch, library_folder)
-    return str(request.param)
-
-
 def stored_as(layout: tuple[int, ...], array: np.ndarray) -> np.ndarray:
     """Return the same numbers with another order in memory."""
     return np.ascontiguousarray(array.transpose(layout)).transpose(np.argsort(layout))
@@ -140,7 +127,7 @@ def test_float64_is_calculated_in_float64(engine: str) -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.tuples(*[st.integers(1, 24)] * 5), st.integers(0, 2**31), st.permutations(range(3)))
 def test_kernel_and_numpy_agree_on_any_shape(
-    library_folder: Path, shape: tuple[int, ...], seed: int, layout: list[int]
+    kernel_folder: Path, shape: tuple[int, ...], seed: int, layout: list[int]
 ) -> None:
     stack, rows, columns = task(shape, seed)
     stack = stored_as(tuple(layout), stack)
@@ -148,7 +135,7 @@ def test_kernel_and_numpy_agree_on_any_shape(
     results = []
     for engine in drr_engines.ENGINES:
         with pytest.MonkeyPatch.context() as patch:
-            drr_engines.force(engine, patch, library_folder)
+            drr_engines.force(engine, patch, kernel_folder)
             total, spread = np.zeros_like(image), np.zeros_like(stack)
             sum_slices(stack, rows, columns, total)
             spread_slices(image, rows, columns, spread)
@@ -160,9 +147,9 @@ def test_kernel_and_numpy_agree_on_any_shape(
 @pytest.mark.parametrize("rule", [WATER_60KEV, PLASTIMATCH])
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
 def test_the_kernel_turns_hu_into_the_rules_mu(
-    monkeypatch: pytest.MonkeyPatch, library_folder: Path, dtype: type, rule: object
+    monkeypatch: pytest.MonkeyPatch, kernel_folder: Path, dtype: type, rule: object
 ) -> None:
-    drr_engines.force("kernel", monkeypatch, library_folder)
+    drr_engines.force("kernel", monkeypatch, kernel_folder)
     hu = np.random.default_rng(2).integers(-2000, 4000, (7, 11, 29)).astype(dtype)
     hu[0, 0, :3] = -1000, -800, -799
     part = hu[1:6, ::2, 3:]
@@ -193,9 +180,9 @@ def test_a_stale_a_broken_and_a_missing_library_count_as_none(
 
 
 def test_the_kernel_can_be_switched_off(
-    monkeypatch: pytest.MonkeyPatch, library_folder: Path
+    monkeypatch: pytest.MonkeyPatch, kernel_folder: Path
 ) -> None:
-    drr_engines.force("kernel", monkeypatch, library_folder)
+    drr_engines.force("kernel", monkeypatch, kernel_folder)
     assert kernel.state() == "compiled kernel"
     monkeypatch.setenv(kernel.OFF, "1")
     assert not kernel.available()

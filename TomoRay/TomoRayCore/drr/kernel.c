@@ -15,6 +15,13 @@
 #include <xmmintrin.h>
 #endif
 
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#include <immintrin.h>
+#define WITH_AVX2 1 /* in one function, where the processor has it */
+#else
+#define WITH_AVX2 0
+#endif
+
 /* build.py defines this as the SHA-256 of this file, by which kernel.py knows a stale library. */
 #ifndef TOMORAY_SOURCE
 #define TOMORAY_SOURCE "unknown"
@@ -28,7 +35,7 @@
 
 /* The compiler makes a second version for processors with AVX2; the loader picks one. */
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#define MULTIVERSION __attribute__((target_clones("arch=haswell", "default")))
+#define MULTIVERSION __attribute__((target_clones("avx2", "default")))
 #else
 #define MULTIVERSION
 #endif
@@ -61,13 +68,24 @@ typedef struct {
 /* All scratch memory of one call. */
 typedef struct {
     Axis rows, columns;
-    float *line[2]; /* width + 3: a row after one zero and before two */
+    float *line[2]; /* width + 10: a row after one zero and before nine */
     float *found[2]; /* columns: a row's values where the film's columns fall */
     float *zeros; /* max(width, columns) */
     float *turned; /* GROUP slices, or NULL */
 } Scratch;
 
-static int touches(double at, double end) { return at > -1.0 && at < end; }
+#define BLOCK 8
+
+/* Whether any of a few positions touches an axis that reaches from start to start + size. */
+static inline int touches(const double *positions, int count, double start, double size)
+{
+    int any = 0;
+    for (int n = 0; n < count; n++) {
+        const double at = positions[n] - start;
+        any |= (at > -1.0) & (at < size);
+    }
+    return any;
+}
 
 MULTIVERSION
 static void locate(Axis *axis, const double *restrict positions, ptrdiff_t count, double start,
@@ -77,8 +95,11 @@ static void locate(Axis *axis, const double *restrict positions, ptrdiff_t count
     int32_t *restrict lower = axis->lower;
     float *restrict upper_weight = axis->upper_weight;
     ptrdiff_t first = 0, last = count;
-    while (first < last && !touches(positions[first] - start, end)) first++;
-    while (last > first && !touches(positions[last - 1] - start, end)) last--;
+    while (first + BLOCK <= last && !touches(positions + first, BLOCK, start, end)) first += BLOCK;
+    while (first < last && !touches(positions + first, 1, start, end)) first++;
+    while (first + BLOCK <= last && !touches(positions + last - BLOCK, BLOCK, start, end))
+        last -= BLOCK;
+    while (last > first && !touches(positions + last - 1, 1, start, end)) last--;
     for (ptrdiff_t n = first; n < last; n++) {
         const double from = positions[n] - start;
         const double kept = from > -1.0 ? from : -1.0; /* also when not a number */
@@ -96,18 +117,7 @@ static const float *row_or_zeros(const Slice *slice, ptrdiff_t row, const float 
     return row >= 0 && row < slice->height ? slice->values + row * slice->row_step : zeros;
 }
 
-/* found[n] = the padded line at the film's columns */
-MULTIVERSION
-static void look_up(const float *restrict line, const Axis *axis, float *restrict found)
-{
-    const int32_t *restrict lower = axis->lower;
-    const float *restrict weight = axis->upper_weight;
-    for (ptrdiff_t n = axis->first; n < axis->last; n++) {
-        const float a = line[lower[n] + 1], b = line[lower[n] + 2];
-        found[n] = a + weight[n] * (b - a);
-    }
-}
-
+/* sum[n] += the padded line at the film's columns */
 MULTIVERSION
 static void add_look_up(const float *restrict line, const Axis *axis, float *restrict sum)
 {
@@ -117,6 +127,60 @@ static void add_look_up(const float *restrict line, const Axis *axis, float *res
         const float a = line[lower[n] + 1], b = line[lower[n] + 2];
         sum[n] += a + weight[n] * (b - a);
     }
+}
+
+/* found[n] = the padded line at the film's columns */
+MULTIVERSION
+static void look_up_plainly(const float *restrict line, const Axis *axis, ptrdiff_t first,
+                            ptrdiff_t last, float *restrict found)
+{
+    const int32_t *restrict lower = axis->lower;
+    const float *restrict weight = axis->upper_weight;
+    for (ptrdiff_t n = first; n < last; n++) {
+        const float a = line[lower[n] + 1], b = line[lower[n] + 2];
+        found[n] = a + weight[n] * (b - a);
+    }
+}
+
+#if WITH_AVX2
+/* The same, eight at a time: columns finer than voxels find all they need in eight neighbours,
+   which are loaded once and shuffled. Returns how far it came. */
+__attribute__((target("avx2,fma")))
+static ptrdiff_t look_up_densely(const float *restrict line, const Axis *axis,
+                                 float *restrict found)
+{
+    const __m256i beyond = _mm256_set1_epi32(~7);
+    ptrdiff_t n = axis->first;
+    for (; n + 8 <= axis->last; n += 8) {
+        const int32_t start = axis->lower[n] < axis->lower[n + 7] ? axis->lower[n]
+                                                                  : axis->lower[n + 7];
+        const __m256i lower = _mm256_loadu_si256((const __m256i *)(axis->lower + n));
+        const __m256i at = _mm256_sub_epi32(lower, _mm256_set1_epi32(start));
+        if (!_mm256_testz_si256(at, beyond)) {
+            look_up_plainly(line, axis, n, n + 8, found);
+            continue;
+        }
+        const __m256 a = _mm256_permutevar8x32_ps(_mm256_loadu_ps(line + start + 1), at);
+        const __m256 b = _mm256_permutevar8x32_ps(_mm256_loadu_ps(line + start + 2), at);
+        const __m256 weight = _mm256_loadu_ps(axis->upper_weight + n);
+        _mm256_storeu_ps(found + n, _mm256_fmadd_ps(weight, _mm256_sub_ps(b, a), a));
+    }
+    return n;
+}
+#endif
+
+static void look_up(const float *restrict line, const Axis *axis, float *restrict found)
+{
+    ptrdiff_t first = axis->first;
+#if WITH_AVX2
+    /* Coarser columns would fail the test of eight neighbours almost always. */
+    const ptrdiff_t middle = (axis->first + axis->last) / 2;
+    const int finer = middle + 8 <= axis->last &&
+                      abs(axis->lower[middle + 7] - axis->lower[middle]) < 8;
+    if (finer && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        first = look_up_densely(line, axis, found);
+#endif
+    look_up_plainly(line, axis, first, axis->last, found);
 }
 
 MULTIVERSION
@@ -188,7 +252,7 @@ static void spread_slice(const Slice *slice, const Film *film, Scratch *s)
         const float *pixels = film->image + r * film->image_step;
         const ptrdiff_t lower = s->rows.lower[r];
         const float upper_weight = s->rows.upper_weight[r];
-        memset(line, 0, (size_t)(slice->width + 3) * sizeof(float));
+        memset(line, 0, (size_t)(slice->width + 10) * sizeof(float));
         for (ptrdiff_t n = s->columns.first; n < s->columns.last; n++) {
             const float upper = s->columns.upper_weight[n] * pixels[n];
             line[s->columns.lower[n] + 1] += pixels[n] - upper;
@@ -272,11 +336,11 @@ static int prepare(Scratch *s, const Film *film, ptrdiff_t height, ptrdiff_t wid
     s->rows.upper_weight = zeroed(rows, sizeof(float));
     s->columns.lower = zeroed(columns, sizeof(int32_t));
     s->columns.upper_weight = zeroed(columns, sizeof(float));
-    s->line[0] = zeroed((size_t)width + 3, sizeof(float));
+    s->line[0] = zeroed((size_t)width + 10, sizeof(float));
     s->found[0] = zeroed(columns, sizeof(float));
     s->found[1] = zeroed(columns, sizeof(float));
     s->zeros = zeroed(longest, sizeof(float));
-    s->turned = turning ? zeroed(GROUP * plane, sizeof(float)) : NULL;
+    s->turned = turning ? malloc(GROUP * plane * sizeof(float)) : NULL;
     return s->rows.lower && s->rows.upper_weight && s->columns.lower && s->columns.upper_weight &&
            s->line[0] && s->found[0] && s->found[1] && s->zeros && (s->turned || !turning);
 }

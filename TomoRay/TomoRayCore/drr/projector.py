@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from TomoRayCore.drr.attenuation import WATER_60KEV, MuRule
-from TomoRayCore.drr.slabs import mu_slabs, nonzero_box
+from TomoRayCore.drr.slabs import mu_slabs, nonzero_boxes
 from TomoRayCore.drr.structures import Structure
 from TomoRayCore.drr.view_operator import ViewOperator
 from TomoRayCore.errors import InputError
@@ -79,8 +79,7 @@ def project_mu(mu_per_mm: NDArray[Any], grid: Grid, view: ViewGeometry) -> NDArr
         )
     operator = ViewOperator(grid, view)
     total = operator.new_sum(array.dtype)
-    box = nonzero_box(array)
-    if box is not None:
+    for box in nonzero_boxes(array):
         k, j, i = box
         operator.add(array[box], (k.start, j.start, i.start), total)
     if not np.isfinite(total).all():

@@ -50,44 +50,59 @@ def mu_slabs(array_hu: HU, rule: MuRule) -> Iterator[tuple[float, Slab]]:
     """Yield what is not air, with the share of the volume that is done after each slab."""
     depth, height, width = array_hu.shape
     compiled = kernel.available()
-    thickness = KERNEL_SLICES if compiled else max(1, NUMPY_BYTES // (4 * height * width))
-    scratch = np.empty(min(thickness, depth) * height * width, np.float32)
-    for start in range(0, depth, thickness):
-        part = slice(start, min(start + thickness, depth))
-        # Looked for here and not in the whole volume: what was just read is still in the cache.
-        box = _box(array_hu[part], np.maximum, lambda value: value > kernel.air_hu(rule))
-        if box is None:
-            continue
-        k, j, i = box
-        box = slice(start + k.start, start + k.stop), j, i
+    scratch = np.empty(min(_thickness(height * width), depth) * height * width, np.float32)
+    air_hu = kernel.air_hu(rule)
+    for done, box in _boxes(array_hu, np.maximum, lambda value: value > air_hu):
         hu = array_hu[box]
         mu_per_mm = scratch[: hu.size].reshape(hu.shape)
         if not (compiled and kernel.convert(hu, rule, mu_per_mm)):
             for plane_hu, plane_mu in zip(hu, mu_per_mm, strict=True):
                 plane_mu[:] = rule.mu_per_mm(plane_hu)
-        yield part.stop / depth, Slab(box, hu, mu_per_mm)
+        yield done, Slab(box, hu, mu_per_mm)
 
 
-def nonzero_box(array: NDArray[np.float32] | NDArray[np.float64]) -> Box | None:
-    """Return the box outside of which an array is exactly 0; None when all of it is."""
+def nonzero_boxes(array: NDArray[np.float32] | NDArray[np.float64]) -> Iterator[Box]:
+    """Yield boxes, a slab each, outside of which an array is exactly 0."""
     bits = array.view(np.uint32 if array.itemsize == 4 else np.uint64)
     # The shift drops the sign, since -0 is 0 too.
-    return _box(bits, np.bitwise_or, lambda value: (value << 1) != 0)
+    for _, box in _boxes(bits, np.bitwise_or, lambda value: (value << 1) != 0):
+        yield box
 
 
-def _box(
+def _boxes(
     array: NDArray[Any], gather: np.ufunc, occupied: Callable[[Any], NDArray[np.bool_]]
-) -> Box | None:
-    """Return the box of what is occupied, told of values and of what ``gather`` makes of many."""
-    plane = occupied(gather.reduce(array, axis=0))
-    if not plane.any():
-        return None
-    rows, columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
-    depths = range(len(array))
-    first = next(k for k in depths if occupied(gather.reduce(array[k], axis=None)))
-    last = next(k for k in reversed(depths) if occupied(gather.reduce(array[k], axis=None)))
-    return (
-        slice(first, last + 1),
-        slice(int(rows[0]), int(rows[-1]) + 1),
-        slice(int(columns[0]), int(columns[-1]) + 1),
-    )
+) -> Iterator[tuple[float, Box]]:
+    """Yield the box of what is occupied in each slab, and the share that is done after it.
+
+    Slab by slab and not for the whole array: what was looked at is still in the cache when it is
+    used, and a head's boxes are smaller than the head's box.
+
+    Args:
+        array: (D, H, W).
+        gather: Makes one value of many.
+        occupied: Says of such values whether there was anything.
+    """
+    depth, height, width = array.shape
+    thickness = _thickness(height * width)
+    for start in range(0, depth, thickness):
+        part = array[start : start + thickness]
+        plane = occupied(gather.reduce(part, axis=0))
+        if not plane.any():
+            continue
+        rows, columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
+        depths = range(len(part))
+        first = next(k for k in depths if occupied(gather.reduce(part[k], axis=None)))
+        last = next(k for k in reversed(depths) if occupied(gather.reduce(part[k], axis=None)))
+        yield (
+            (start + len(part)) / depth,
+            (
+                slice(start + first, start + last + 1),
+                slice(int(rows[0]), int(rows[-1]) + 1),
+                slice(int(columns[0]), int(columns[-1]) + 1),
+            ),
+        )
+
+
+def _thickness(plane: int) -> int:
+    """Return how many slices make a slab, for slices of this many voxels."""
+    return KERNEL_SLICES if kernel.available() else max(1, NUMPY_BYTES // (4 * plane))

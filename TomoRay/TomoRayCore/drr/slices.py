@@ -44,10 +44,8 @@ def sum_slices(
     if kernel.suits(stack, total) and _neighbouring(total):
         kernel.sum_slices(stack, row_positions, column_positions, total, first)  # type: ignore[arg-type]
         return
-    from scipy import sparse  # here: it takes longer to load than the kernel needs for a head
-
     weights = _Weights(stack, row_positions - first[0], column_positions - first[1])
-    for part, by_rows, by_columns in weights.batches(sparse.csr_matrix):
+    for part, by_rows, by_columns in weights.batches():
         block = np.ascontiguousarray(stack[part]).reshape(-1, stack.shape[2])
         resampled = (by_rows @ block).reshape(weights.turned_shape)
         turned = resampled.transpose(0, 2, 1).reshape(-1, weights.turned_shape[1])
@@ -72,12 +70,10 @@ def spread_slices(
         films = np.ascontiguousarray(image)
         kernel.spread_slices(films, row_positions, column_positions, stack)  # type: ignore[arg-type]
         return
-    from scipy import sparse
-
     weights = _Weights(stack, row_positions, column_positions)
     _, rows, width = weights.turned_shape
     pixels = np.ascontiguousarray(image[weights.image].T)
-    for part, by_rows, by_columns in weights.batches(sparse.csc_matrix):
+    for part, by_rows, by_columns in weights.batches(transposed=True):
         turned = (by_columns @ pixels).reshape(-1, width, rows)
         resampled = turned.transpose(0, 2, 1).reshape(-1, width)
         stack[part] += (by_rows @ resampled).reshape(-1, *stack.shape[1:])
@@ -110,12 +106,8 @@ class _Weights:
         )
         self.turned_shape = (-1, self._rows[0].shape[1], width)
 
-    def batches(self, kind: Any) -> Iterator[tuple[slice, Any, Any]]:
-        """Yield some slices with their rows' and columns' matrix, valid until the next.
-
-        Args:
-            kind: ``csr_matrix``, or ``csc_matrix`` for the transposes.
-        """
+    def batches(self, transposed: bool = False) -> Iterator[tuple[slice, Any, Any]]:
+        """Yield some slices with their rows' and columns' matrix, valid until the next."""
         matrices: dict[int, tuple[Any, Any]] = {}
         height, width = self._sizes
         rows, columns = self._rows[0].shape[1], self._columns[0].shape[1]
@@ -124,8 +116,8 @@ class _Weights:
             count = part.stop - part.start
             if count not in matrices:
                 matrices[count] = (
-                    _empty(kind, count * rows, count * height, self._rows[1].dtype),
-                    _empty(kind, columns, count * width, self._rows[1].dtype),
+                    _empty(count * rows, count * height, self._rows[1].dtype, transposed),
+                    _empty(columns, count * width, self._rows[1].dtype, transposed),
                 )
             by_rows, by_columns = matrices[count]
             _fill(by_rows, [entry[part].reshape(-1, 2) for entry in self._rows])
@@ -169,11 +161,13 @@ def _reached(positions: NDArray[np.float64], size: int) -> slice:
     return slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0)
 
 
-def _empty(kind: Any, rows: int, columns: int, dtype: np.dtype[Any]) -> Any:
-    """Return a matrix, or with ``csc_matrix`` its transpose, to be filled."""
-    from scipy import sparse
+def _empty(rows: int, columns: int, dtype: np.dtype[Any], transposed: bool) -> Any:
+    """Return a sparse matrix to be filled, or the transpose of one that is filled alike."""
+    from scipy import sparse  # here: it takes longer to load than the kernel needs for a head
 
-    return kind((rows, columns) if kind is sparse.csr_matrix else (columns, rows), dtype=dtype)
+    if transposed:
+        return sparse.csc_matrix((columns, rows), dtype=dtype)
+    return sparse.csr_matrix((rows, columns), dtype=dtype)
 
 
 def _fill(matrix: Any, entries: list[NDArray[Any]]) -> None:
