@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from TomoRayCore import __version__
 from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry
+from TomoRayCore.harmonise import ViewReference, references_from_dict
 from TomoRayCore.io.atomic import atomic_path
 from TomoRayCore.network_io import InputSpec, OutputSpec
+from TomoRayCore.stages import Stage, read_stages
 
 SCHEMA = 1
 METADATA_KEY = "tomoray"
@@ -66,6 +68,8 @@ class Bundle:
         input: What the network expects of its images.
         output: What its output means.
         geometry: The acquisition it was trained for, about the world's origin.
+        stages: Networks that run on the images before the generator, in order.
+        references: For each view, the line integrals that films are matched to, or None.
     """
 
     path: Path
@@ -75,6 +79,8 @@ class Bundle:
     input: InputSpec
     output: OutputSpec
     geometry: AcquisitionGeometry
+    stages: tuple[Stage, ...]
+    references: tuple[ViewReference | None, ...]
 
     @property
     def name(self) -> str:
@@ -168,6 +174,7 @@ def read_bundle(name_or_path: str | Path | None = None) -> Bundle:
         raise _damaged(path, "some weights are no finite float32 numbers", "MODEL_WEIGHTS")
     try:
         _check_tolerance(description["tolerance"])
+        geometry = AcquisitionGeometry.from_dict(description["geometry"])
         return Bundle(
             path=path,
             description=description,
@@ -175,7 +182,9 @@ def read_bundle(name_or_path: str | Path | None = None) -> Bundle:
             sha256=str(description["tensors_sha256"]),
             input=InputSpec.from_dict(description["input"]),
             output=OutputSpec.from_dict(description["output"]),
-            geometry=AcquisitionGeometry.from_dict(description["geometry"]),
+            geometry=geometry,
+            stages=read_stages(description.get("stages", []), tensors),
+            references=_references(description.get("harmonise"), geometry.labels),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _damaged(path, f"a field is garbled ({error!r})", "MODEL_DESCRIPTION") from error
@@ -261,6 +270,14 @@ def _check_tolerance(tolerance: Mapping[str, Any]) -> None:
     low_mm, high_mm = (float(n) for n in tolerance["sad_mm"])
     if not 0 < low_mm <= high_mm < math.inf or not 0 <= float(tolerance["angle_deg"]) <= 90:
         raise ValueError(f"tolerance {dict(tolerance)}")
+
+
+def _references(
+    harmonise: Mapping[str, Any] | None, labels: tuple[str, ...]
+) -> tuple[ViewReference | None, ...]:
+    if harmonise is None:
+        return (None,) * len(labels)
+    return tuple(references_from_dict(harmonise, labels))
 
 
 def _is_finite(tensor: NDArray[Any]) -> bool:

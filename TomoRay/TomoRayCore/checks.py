@@ -10,7 +10,7 @@ import numpy as np
 from TomoRayCore.errors import InputError
 from TomoRayCore.head import HeadLocation, locate_head
 from TomoRayCore.radiograph import Radiograph
-from TomoRayCore.volume import HU, Volume
+from TomoRayCore.volume import Volume
 
 MIN_SLICES = 8
 MIN_EXTENT_MM = 60.0
@@ -22,6 +22,9 @@ PERCENTILES_FROM_VOXELS = 500_000
 """Enough of them, evenly spread, to see air and bone: sorting all takes longer than a DRR."""
 
 SAME_IMAGE_CORRELATION = 0.999
+
+KINDS = {"AP": "frontal", "PA": "frontal", "LAT": "lateral"}
+NAMES = {"frontal": "frontal (AP or PA)", "lateral": "lateral (LAT)"}
 
 
 def check_head_ct(volume: Volume) -> list[str]:
@@ -62,7 +65,7 @@ def check_ct(volume: Volume) -> list[str]:
             f"The CT covers {extent[0]:.0f} x {extent[1]:.0f} x {extent[2]:.0f} mm.",
             f"Give a volume that covers the head: at least {MIN_EXTENT_MM:.0f} mm each way.",
         )
-    low, high = (float(p) for p in np.percentile(_some_voxels(volume), [1, 99.8]))
+    low, high = _range_hu(volume)
     if low > AIR_AT_MOST_HU or high < BONE_AT_LEAST_HU:
         raise InputError(
             "HU_IMPLAUSIBLE",
@@ -73,22 +76,29 @@ def check_ct(volume: Volume) -> list[str]:
     return ["SYNTHETIC_INPUT: this volume is itself a synthetic CT."] * volume.is_synthetic
 
 
-def check_radiographs(radiographs: Sequence[Radiograph]) -> list[str]:
+def check_radiographs(
+    radiographs: Sequence[Radiograph], wanted: Sequence[str] = ("AP", "LAT")
+) -> list[str]:
     """Refuse a set of images that cannot be one examination; return warnings.
 
+    Args:
+        radiographs: In any order.
+        wanted: The views that are needed; AP and PA count as the same. No others may be given.
+
     Raises:
-        InputError: ``VIEWS_MISSING`` without one frontal and one lateral view,
+        InputError: ``VIEWS_MISSING`` unless there is one image of each wanted view,
             ``IDENTICAL_VIEWS`` when two images are the same.
     """
     views = [radiograph.view for radiograph in radiographs]
-    frontal = [view for view in views if view in ("AP", "PA")]
-    if len(frontal) != 1 or views.count("LAT") != 1 or len(views) != 2:
+    wanted_kinds = [kind_of_view(view) for view in wanted]
+    if sorted(map(kind_of_view, views)) != sorted(wanted_kinds):
         raise InputError(
             "VIEWS_MISSING",
             f"Got the views {', '.join(views) or 'none'}.",
-            "Give one frontal (AP or PA) and one lateral (LAT) image.",
+            f"Give {' and '.join(f'one {NAMES.get(k, k)}' for k in wanted_kinds)} image; "
+            "these are the views that the model takes.",
         )
-    if _same_image(radiographs[0], radiographs[1]):
+    if len(radiographs) == 2 and _same_image(*radiographs):
         raise InputError(
             "IDENTICAL_VIEWS",
             "The frontal and the lateral image are the same picture.",
@@ -108,11 +118,22 @@ def check_radiographs(radiographs: Sequence[Radiograph]) -> list[str]:
     return warnings
 
 
-def _some_voxels(volume: Volume) -> HU:
-    """Return every voxel of a small volume, every n-th along each axis of a large one."""
-    size = math.prod(volume.shape)
-    step = max(1, math.ceil((size / PERCENTILES_FROM_VOXELS) ** (1 / 3)))
-    return volume.array_hu[::step, ::step, ::step]
+def kind_of_view(view: str) -> str:
+    """Return what counts as the same view: ``frontal`` for AP and PA, ``lateral`` for LAT."""
+    return KINDS.get(view, view)
+
+
+def _range_hu(volume: Volume) -> tuple[float, float]:
+    """Return the HU that 1 % of the voxels are below, and 99.8 %.
+
+    Of a large volume every n-th voxel along each axis counts. Not by numpy's percentile, whose
+    first call loads more than all of this package.
+    """
+    step = math.ceil((math.prod(volume.shape) / PERCENTILES_FROM_VOXELS) ** (1 / 3))
+    values = volume.array_hu[::step, ::step, ::step].ravel()
+    ranks = [int(0.01 * (values.size - 1)), math.ceil(0.998 * (values.size - 1))]
+    low, high = np.partition(values, ranks)[ranks]
+    return float(low), float(high)
 
 
 def _same_image(first: Radiograph, second: Radiograph) -> bool:

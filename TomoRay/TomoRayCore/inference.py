@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,20 +16,21 @@ from torch import nn
 
 from TomoRayCore import __version__
 from TomoRayCore.bundle import Bundle
-from TomoRayCore.checks import check_radiographs
+from TomoRayCore.checks import check_radiographs, kind_of_view
 from TomoRayCore.devices import pick_device
 from TomoRayCore.errors import InputError
+from TomoRayCore.film_geometry import geometry_of_films
 from TomoRayCore.geometry import AcquisitionGeometry, ViewGeometry
-from TomoRayCore.nets import build
+from TomoRayCore.harmonise import cleaned
 from TomoRayCore.nets.blocks import channels_last
+from TomoRayCore.nets.loading import network_from
 from TomoRayCore.network_io import network_images, view_matrices, volume_from_output
 from TomoRayCore.progress import Progress, Report
 from TomoRayCore.radiograph import Radiograph
 from TomoRayCore.resample import resample
+from TomoRayCore.stages import generator_tensors, run_stages
 from TomoRayCore.volume import SYNTHETIC_KEY, Volume, canonical_grid
 
-FRONTAL = ("AP", "PA")
-FRONTAL_FIRST = (*FRONTAL, "LAT")
 NOT_FOR_DIAGNOSIS = "SYNTHETIC CT computed by a network from radiographs - not for diagnosis"
 
 
@@ -59,9 +60,10 @@ def reconstruct(
     """Reconstruct a synthetic CT.
 
     Args:
-        radiographs: One frontal and one lateral image, in any order.
+        radiographs: One image of each view that the model takes, in any order; AP and PA count as
+            the same.
         geometry: Where source and detector stood. None: what the images themselves state; else
-            the model's own arrangement with the images' pixel spacing.
+            the model's own arrangement with the images' pixel spacing and distances.
         bundle: A checked model file.
         device: ``auto``, ``cpu`` or ``cuda``.
         report: Receives progress; may raise ``Cancelled``.
@@ -76,16 +78,15 @@ def reconstruct(
     started = time.perf_counter()
     progress = Progress(report)
     progress("checking", 0.0, "Checking images, geometry and model")
-    warnings = check_radiographs(radiographs)
-    ordered = sorted(radiographs, key=lambda radiograph: FRONTAL_FIRST.index(radiograph.view))
-    _check_views(ordered, bundle)
+    warnings = check_radiographs(radiographs, bundle.geometry.labels)
+    ordered = _ordered(radiographs, bundle)
     geometry, geometry_warnings = _geometry_for(ordered, geometry, bundle)
     warnings += geometry_warnings
     where = pick_device(device)
     progress("model", 0.1, f"Loading {bundle.name} on {where}")
     net = load_network(bundle).to(where)
     progress("preparing", 0.3, "Bringing the images to the network's field of view")
-    images = network_images([r.pixels for r in ordered], geometry, bundle.input)
+    images, prepared = _prepared(ordered, geometry, bundle, where, seed)
     progress("network", 0.4, "Running the network")
     matrices = view_matrices(geometry, bundle.input, bundle.output)
     output = run_network(net, images, matrices, where, seed)
@@ -99,6 +100,7 @@ def reconstruct(
         "architecture": dict(bundle.description["architecture"]),
         "geometry": geometry.to_dict(),
         "images": [_image_record(radiograph) for radiograph in ordered],
+        **prepared,
         "seed": seed,
         "device": str(where),
         "seconds": round(time.perf_counter() - started, 3),
@@ -112,31 +114,16 @@ def reconstruct(
 
 
 def load_network(bundle: Bundle) -> nn.Module:
-    """Return the bundle's network in evaluation mode, float32, on the CPU.
+    """Return the bundle's generator in evaluation mode, float32, on the CPU.
 
     Raises:
         InputError: ``ARCHITECTURE_UNKNOWN``, ``ARCHITECTURE_ARGUMENTS``, or ``MODEL_MISMATCH``
             when the weights are not those of the architecture.
     """
-    architecture = bundle.description["architecture"]
-    name, arguments = str(architecture.get("name")), architecture.get("arguments", {})
-    with torch.device("meta"):  # shapes alone: wrong arguments must not fill the memory
-        shapes = build(name, arguments).state_dict()
-    expected = {name: tuple(tensor.shape) for name, tensor in shapes.items()}
-    got = {name: tensor.shape for name, tensor in bundle.tensors.items()}
-    if expected != got:
-        wrong = sorted(set(expected.items()) ^ set(got.items()))[0]
-        raise InputError(
-            "MODEL_MISMATCH",
-            f"The weights of {bundle.path.name} are not those of {architecture.get('name')!r}; "
-            f"the first difference is {wrong[0]!r} {wrong[1]}.",
-            "Get the file again, or correct its architecture's arguments.",
-        )
-    net = build(name, arguments)
-    net.load_state_dict(  # which converts to the types of the network: float32, counts to integers
-        {name: torch.from_numpy(np.array(t)) for name, t in bundle.tensors.items()}
+    net = network_from(
+        bundle.description["architecture"], generator_tensors(bundle), bundle.path.name
     )
-    return channels_last(net).eval()
+    return channels_last(net)
 
 
 def run_network(
@@ -152,6 +139,31 @@ def run_network(
     with torch.inference_mode():
         output = net(*inputs)
     return np.asarray(output[0, 0].float().cpu().numpy())
+
+
+def _prepared(
+    radiographs: Sequence[Radiograph],
+    geometry: AcquisitionGeometry,
+    bundle: Bundle,
+    device: torch.device,
+    seed: int,
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Return (V, S, S) as the generator takes them, and for the record what was done to films."""
+    films = [radiograph.is_film for radiograph in radiographs]
+    pixels = [radiograph.pixels for radiograph in radiographs]
+    references = [
+        reference if film else None
+        for reference, film in zip(bundle.references, films, strict=True)
+    ]
+    record: dict[str, Any] = {}
+    for place, (radiograph, reference) in enumerate(zip(radiographs, references, strict=True)):
+        if reference is not None:
+            clean = cleaned(radiograph.pixels)
+            pixels[place] = clean.pixels
+            record.setdefault("harmonised", {})[radiograph.view] = clean.to_dict()
+    images = network_images(pixels, geometry, bundle.input, references)
+    images, stages = run_stages(bundle, images, films, device, seed)
+    return images, record | ({"stages": stages} if stages else {})
 
 
 def _to_output_grid(
@@ -181,16 +193,16 @@ def _image_record(radiograph: Radiograph) -> dict[str, Any]:
     }
 
 
-def _check_views(radiographs: Sequence[Radiograph], bundle: Bundle) -> None:
-    """Refuse a model whose views are others than these; AP and PA count as the same."""
-    given = [radiograph.view for radiograph in radiographs]
-    wanted = bundle.geometry.labels
-    if [view in FRONTAL for view in given] != [label in FRONTAL for label in wanted]:
+def _ordered(radiographs: Sequence[Radiograph], bundle: Bundle) -> list[Radiograph]:
+    """Return the images in the order of the model's views, which must be the canonical one."""
+    kinds = [kind_of_view(label) for label in bundle.geometry.labels]
+    if kinds not in (["frontal", "lateral"], ["frontal"], ["lateral"]):
         raise InputError(
             "MODEL_MISMATCH",
-            f"{bundle.name} takes the views {', '.join(wanted)}; got {', '.join(given)}.",
-            "Give the views that the model takes, or pick another model.",
+            f"{bundle.name} says that it takes the views {', '.join(bundle.geometry.labels)}.",
+            "Networks take a frontal and a lateral view, in this order, or one of the two.",
         )
+    return sorted(radiographs, key=lambda radiograph: kinds.index(kind_of_view(radiograph.view)))
 
 
 def _geometry_for(
@@ -201,11 +213,7 @@ def _geometry_for(
     if geometry is None:
         geometry = _stated_geometry(radiographs)
     if geometry is None:
-        geometry = _assumed_geometry(radiographs, bundle)
-        warnings.append(
-            "GEOMETRY_ASSUMED: the images do not state where source and detector stood; "
-            f"{bundle.geometry.name} about the middle of each image was assumed."
-        )
+        geometry, warnings = geometry_of_films(radiographs, bundle.geometry)
     views = [_fitted_view(radiograph, geometry) for radiograph in radiographs]
     geometry = AcquisitionGeometry(geometry.name, geometry.isocentre_lps, tuple(views))
     return geometry, warnings + _range_warnings(geometry, bundle)
@@ -230,43 +238,6 @@ def _stated_geometry(radiographs: Sequence[Radiograph]) -> AcquisitionGeometry |
         if acquisition is not None
     )
     return AcquisitionGeometry(first.name, first.isocentre_lps, views)
-
-
-def _assumed_geometry(radiographs: Sequence[Radiograph], bundle: Bundle) -> AcquisitionGeometry:
-    """Return the model's own arrangement with each image's size and spacing."""
-    trained = bundle.geometry
-    views = []
-    for radiograph, view in zip(radiographs, trained.views, strict=True):
-        if radiograph.pixel_spacing_mm is None:
-            raise InputError(
-                "SPACING_UNKNOWN",
-                f"The pixel spacing of the {radiograph.view} image is not known.",
-                "State it in mm at the detector (--spacing MM, or in the panel), "
-                "or give a geometry file.",
-            )
-        if radiograph.view != view.label:
-            view = _from_the_other_side(view, trained.isocentre_lps, radiograph.view)
-        views.append(
-            replace(view, size=radiograph.shape, pixel_spacing_mm=radiograph.pixel_spacing_mm)
-        )
-    return AcquisitionGeometry(trained.name, trained.isocentre_lps, tuple(views))
-
-
-def _from_the_other_side(
-    view: ViewGeometry, isocentre_lps: tuple[float, float, float], label: str
-) -> ViewGeometry:
-    """Turn AP into PA or back: source and detector change sides, the image is hung the same."""
-
-    def opposite(point: tuple[float, float, float]) -> tuple[float, float, float]:
-        x, y, z = (2 * centre - c for centre, c in zip(isocentre_lps, point, strict=True))
-        return x, y, z
-
-    return replace(
-        view,
-        label=label,
-        source_lps=opposite(view.source_lps),
-        detector_centre_lps=opposite(view.detector_centre_lps),
-    )
 
 
 def _fitted_view(radiograph: Radiograph, geometry: AcquisitionGeometry) -> ViewGeometry:

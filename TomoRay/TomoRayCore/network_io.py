@@ -7,7 +7,7 @@ brought to that, so a pixel column and the voxel column at the isocentre have th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry, ViewGeometry
+from TomoRayCore.harmonise import ViewReference, matched
 from TomoRayCore.volume import Volume, canonical_grid
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
@@ -162,15 +163,22 @@ def normalised(
 
 
 def network_images(
-    images: list[NDArray[np.float32]], geometry: AcquisitionGeometry, spec: InputSpec
+    images: list[NDArray[np.float32]],
+    geometry: AcquisitionGeometry,
+    spec: InputSpec,
+    references: Sequence[ViewReference | None] = (),
 ) -> NDArray[np.float32]:
-    """Return (V, size, size): every view rectified and normalised, in the geometry's order."""
-    return np.stack(
-        [
-            normalised(rectify(image, view, geometry.isocentre_lps, spec))
-            for image, view in zip(images, geometry.views, strict=True)
-        ]
-    )
+    """Return (V, size, size): every view rectified and normalised, in the geometry's order.
+
+    ``references``: where not None, the view is a cleaned film, and its values are matched to
+    these line integrals first.
+    """
+    ready = []
+    for place, (image, view) in enumerate(zip(images, geometry.views, strict=True)):
+        flat = rectify(image, view, geometry.isocentre_lps, spec)
+        reference = references[place] if references else None
+        ready.append(normalised(flat if reference is None else matched(flat, reference)))
+    return np.stack(ready)
 
 
 def view_matrices(

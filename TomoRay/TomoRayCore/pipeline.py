@@ -61,7 +61,7 @@ def reconstruct_files(
     """Compute the synthetic CT of radiographs; write it and its provenance beside it.
 
     Args:
-        radiographs: File by view (``AP``, ``PA``, ``LAT``).
+        radiographs: File by view (``AP``, ``PA``, ``LAT``): those that the model takes.
         out: ``.nrrd``, ``.nii``, ``.nii.gz`` or ``.mha``; the provenance gets the suffix ``.json``.
         model: Model name, model file, a bundle read before, or None for the default model.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -86,14 +86,15 @@ def reconstruct_files(
         for view, path in sources.items()
     ]
     acquisition = None if geometry is None else read_geometry(geometry)
-    warnings = check_radiographs(images)
     progress("loading", 0.05, "Loading the model")
+    bundle = load_model(model)
+    warnings = check_radiographs(images, bundle.geometry.labels)
     from TomoRayCore.inference import reconstruct
 
     reconstruction = reconstruct(
         images,
         acquisition,
-        load_model(model),
+        bundle,
         device=device,
         report=as_report(progress.part(0.1, 0.9)),
     )
@@ -151,17 +152,20 @@ def case_files(
     progress = Progress(report)
     outputs: dict[str, str] = {}
     warnings: list[str] = []
-    if not radiographs:
-        if ct is None:
-            raise InputError(
-                "NO_INPUT", "Neither a CT nor radiographs were given.", "Give one of the two."
-            )
-        drrs = drr_files(ct, out_dir, report=as_report(progress.part(0.0, 0.3)))
-        radiographs = {view: Path(drrs["outputs"][view]) for view in ("AP", "LAT")}
+    given = dict(radiographs or {})
+    if not given and ct is None:
+        raise InputError(
+            "NO_INPUT", "Neither a CT nor radiographs were given.", "Give one of the two."
+        )
+    model = load_model(model)
+    if ct is not None and not given:
+        views = model.geometry.labels
+        drrs = drr_files(ct, out_dir, views=views, report=as_report(progress.part(0.0, 0.3)))
+        given = {view: Path(drrs["outputs"][view]) for view in views}
         _gather(drrs, outputs, warnings)
     sct = out_dir / "sct.nrrd"
     result = reconstruct_files(
-        radiographs,
+        given,
         sct,
         model=model,
         device=device,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import AcquisitionGeometry
+from TomoRayCore.geometry import FARTHEST_MM, AcquisitionGeometry, bad_geometry
 from TomoRayCore.view_names import is_oblique_label
 
 View = Literal["AP", "PA", "LAT"]
@@ -37,10 +37,12 @@ class Radiograph:
         quantity: What a pixel's number means.
         provenance: What was read or done, as text: source file, polarity, spacing's origin, ...
         acquisition: Geometry of the whole examination, where the source states it (our DRRs do).
+        sad_mm: From the source to the middle of the head, where a film states it.
+        sdd_mm: From the source to the detector, likewise.
 
     Raises:
         InputError: ``NOT_2D``, ``NON_FINITE``, ``TOO_SMALL``, ``CONSTANT_IMAGE``,
-            ``VIEW_UNKNOWN`` or ``BAD_SPACING``.
+            ``VIEW_UNKNOWN``, ``BAD_SPACING`` or ``BAD_GEOMETRY``.
     """
 
     pixels: NDArray[np.float32]
@@ -49,6 +51,8 @@ class Radiograph:
     quantity: Quantity = "relative"
     provenance: Mapping[str, str] = field(default_factory=dict)
     acquisition: AcquisitionGeometry | None = None
+    sad_mm: float | None = None
+    sdd_mm: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixels", _checked_pixels(self.pixels))
@@ -68,7 +72,15 @@ class Radiograph:
                     "Give the detector's pixel spacing in mm, between 0.01 and 20.",
                 )
             object.__setattr__(self, "pixel_spacing_mm", (row, column))
+        for distance_mm in (self.sad_mm, self.sdd_mm):
+            if distance_mm is not None and not 0 < distance_mm < FARTHEST_MM:
+                raise bad_geometry(f"A source at {distance_mm:g} mm took no radiograph.")
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    @property
+    def is_film(self) -> bool:
+        """Whether this was measured, as far as one can tell; our DRRs say what they are."""
+        return self.quantity == "relative" and self.acquisition is None
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from TomoRayCore.io.dicom_dataset import (
     text,
     value,
 )
-from TomoRayCore.io.dicom_detector import detector_spacing, source_distances
+from TomoRayCore.io.dicom_detector import detector_spacing, film_distances, source_distances
 from TomoRayCore.io.dicom_pixels import layout_of, padding_range, stored_values
 from TomoRayCore.io.dicom_polarity import polarity_of
 from TomoRayCore.io.dicom_view import orientation_letters, oriented, stated_views
@@ -105,7 +105,16 @@ def read_dicom_radiograph(
     }
     if layout_of(data, file).frames > 1:
         record["frame"] = str(used)
-    return Radiograph(pixels.astype(np.float32), label, spacing, "relative", record)
+    sad_mm, sdd_mm = film_distances(data)
+    return Radiograph(
+        pixels.astype(np.float32),
+        label,
+        spacing,
+        "relative",
+        record,
+        sad_mm=sad_mm,
+        sdd_mm=sdd_mm,
+    )
 
 
 def _checked_modality(data: Dataset, path: Path) -> str:
