@@ -22,6 +22,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 OPEN_LISTS = ("optimisation.milestones", "data.views")
 """Lists of any length."""
 
+IMAGES = ("drr", "films", "realistic")
+
 SCHEDULES = ("cosine", "linear", "steps", "constant")
 
 
@@ -41,6 +43,10 @@ class ModelConfig:
     discriminator_arguments: dict[str, Any] = field(default_factory=dict)
     """Its constructor's arguments."""
 
+    harmonise: bool = False
+    """Match films to the line integrals of the training DRRs before the network sees them, in
+    training and in use; DRRs never."""
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -48,6 +54,10 @@ class DataConfig:
 
     views: tuple[str, ...] = ("AP", "LAT")
     """Labels of the views, frontal first."""
+
+    images: str = "drr"
+    """``drr``; ``films``: the cases' own radiographs, of the cases that have them;
+    ``realistic``: DRRs made to look like radiographs."""
 
     spacing_mm: float = 4.0
     """Voxel size of the network's cube."""
@@ -109,6 +119,10 @@ class AugmentationConfig:
 
     noise: float = 0.02
     """Largest standard deviation of noise on the normalised images."""
+
+    image_flip: bool = False
+    """Mirror the images of a translator in half of the examples, as CycleGAN's authors do with
+    photographs; no radiograph looks like that."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +227,16 @@ class LossConfig:
     segmentation: float = 0.0
     """Cross entropy of a segmentation of ``data.region`` (RT-SRTS: 1)."""
 
+    cycle: float = 0.0
+    """Absolute error after translation there and back (CycleGAN: 10)."""
+
+    identity: float = 0.0
+    """Absolute change of an image that has the wanted style already (CycleGAN: 5, half of
+    ``cycle``)."""
+
+    edge: float = 0.0
+    """How little the gradients of an image and of its translation correlate (CycleGAN: none)."""
+
     backbone: str = ""
     """A safetensors file with VGG-16's weights, or ``random`` for trying things out."""
 
@@ -270,6 +294,7 @@ class Config:
             ("optimisation.optimiser", optimisation.optimiser, ("adam", "adamw")),
             ("optimisation.schedule", optimisation.schedule, SCHEDULES),
             ("data.region", self.data.region, ("", *REGIONS)),
+            ("data.images", self.data.images, IMAGES),
             ("loss.adversary", self.loss.adversary, ("lsgan", "lsgan-half", "bce")),
         ]
 
