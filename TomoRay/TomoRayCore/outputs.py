@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
-import tempfile
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,14 +34,15 @@ def staged(folder: Path) -> Iterator[Path]:
         The private folder to write into; it lies inside ``folder``, so moving is a rename.
     """
     created = _create(folder)
-    stage = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=folder))
+    stage = folder / f"{PARTIAL_PREFIX}{os.urandom(6).hex()}"
+    stage.mkdir(mode=0o700)
     try:
         yield stage
         for file in sorted(stage.iterdir()):
             file.replace(folder / file.name)
         created = []
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        _remove(stage)
         for empty in created:
             _remove_if_empty(empty)
 
@@ -125,6 +125,16 @@ def _create(folder: Path) -> list[Path]:
         )
     folder.mkdir(parents=True, exist_ok=True)
     return missing
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, usually an empty one, with whatever is left in it."""
+    try:
+        folder.rmdir()
+    except OSError:
+        import shutil  # here: it loads every compression library
+
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -180,12 +180,20 @@ def _checked_hu(values: ArrayLike) -> HU:
 
 def _kept(array: NDArray[np.generic], dtype: type[np.int16] | type[np.float32]) -> HU:
     """Return a read-only array in C order that nobody else can change."""
-    owner: object = array
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    # Bytes, as a file was read into, cannot change: no copy is needed.
-    if isinstance(owner, bytes) and array.dtype == dtype and array.flags.c_contiguous:
+    if array.dtype == dtype and array.flags.c_contiguous and _is_constant(array):
         return cast(HU, array)
     checked = cast(HU, np.array(array, dtype=dtype, order="C"))
     checked.setflags(write=False)
     return checked
+
+
+def _is_constant(array: NDArray[np.generic]) -> bool:
+    """Say whether memory is read-only all the way down, as a file's reader returns it."""
+    owner: object = array
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            return False
+        if owner.base is None:
+            return True
+        owner = owner.base
+    return isinstance(owner, bytes)

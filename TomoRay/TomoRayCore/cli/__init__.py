@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import traceback
 from collections.abc import Sequence
 
 from TomoRayCore import __version__
@@ -57,6 +55,8 @@ def run(argv: Sequence[str]) -> int:
         return USAGE_OR_PARTLY_FAILED
     console = Console(quiet=arguments.quiet, as_json=arguments.json)
     if arguments.debug:
+        import logging
+
         logging.basicConfig(level=logging.DEBUG)
     try:
         with stoppable() as raise_if_stopped:
@@ -66,6 +66,8 @@ def run(argv: Sequence[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         console.end_progress()
         if arguments.debug:
+            import traceback
+
             traceback.print_exc()
         console.error(explain(error))
         return exit_code(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
@@ -136,6 +135,8 @@ def _indented(text: str) -> str:
 
 def _line_width() -> int:
     """Return what fits in one line: a longer one would leave its remains on the terminal."""
+    import shutil  # here: it loads every compression library
+
     return min(LINE_WIDTH, shutil.get_terminal_size().columns) - 1
 
 

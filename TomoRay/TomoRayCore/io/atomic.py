@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -59,7 +58,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     suffix = full_suffix(target)
     stem = target.name[: len(target.name) - len(suffix)]
-    temporary = target.with_name(f".{stem[:60]}{TEMPORARY_MARK}{secrets.token_hex(4)}{suffix}")
+    temporary = target.with_name(f".{stem[:60]}{TEMPORARY_MARK}{os.urandom(4).hex()}{suffix}")
     try:
         _check_folder(target)
         yield temporary

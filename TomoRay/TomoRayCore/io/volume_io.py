@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +10,9 @@ from TomoRayCore.coordinates import direction_of, spacing_of
 from TomoRayCore.errors import InputError
 from TomoRayCore.io.atomic import atomic_path, full_suffix
 from TomoRayCore.io.guard import check_plausible, existing_file
-from TomoRayCore.io.metaimage_in import escaped, read_metaimage
-from TomoRayCore.io.nifti_in import SYNTHETIC_DESCRIPTION, read_nifti
-from TomoRayCore.io.nrrd_in import read_nrrd
 from TomoRayCore.io.sniff import looks_like_dicom
 from TomoRayCore.io.stored_image import OWN_KEY_PREFIX, StoredImage
 from TomoRayCore.volume import Volume
-
-READERS: dict[str, Callable[[Path], StoredImage]] = {
-    ".nrrd": read_nrrd,
-    ".nhdr": read_nrrd,
-    ".nii": read_nifti,
-    ".nii.gz": read_nifti,
-    ".mha": read_metaimage,
-    ".mhd": read_metaimage,
-}
 
 WRITABLE = (".nrrd", ".nii", ".nii.gz", ".mha", ".mhd")
 
@@ -59,10 +45,7 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         from TomoRayCore.io.dicom_ct_in import read_ct_series
 
         return read_ct_series(source)
-    reader = READERS.get(full_suffix(existing_file(source)).lower())
-    if reader is None:
-        raise _unsupported(source, "NRRD, NIfTI, MHA, MHD or DICOM")
-    return _volume(source, reader(source))
+    return _volume(source, _stored(existing_file(source)))
 
 
 def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
@@ -89,6 +72,24 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
         return
     with atomic_path(target) as temporary:
         _write_image(image, temporary)
+
+
+def _stored(path: Path) -> StoredImage:
+    """Read a file by its suffix; only the format at hand is imported."""
+    suffix = full_suffix(path).lower()
+    if suffix in (".nrrd", ".nhdr"):
+        from TomoRayCore.io.nrrd_in import read_nrrd
+
+        return read_nrrd(path)
+    if suffix in (".nii", ".nii.gz"):
+        from TomoRayCore.io.nifti_in import read_nifti
+
+        return read_nifti(path)
+    if suffix in (".mha", ".mhd"):
+        from TomoRayCore.io.metaimage_in import read_metaimage
+
+        return read_metaimage(path)
+    raise _unsupported(path, "NRRD, NIfTI, MHA, MHD or DICOM")
 
 
 def _volume(path: Path, stored: StoredImage) -> Volume:
@@ -127,6 +128,8 @@ def _itk_image(volume: Volume, suffix: str) -> Any:
     image.SetDirection(direction_of(affine).ravel().tolist())
     image.SetOrigin(affine[:3, 3].tolist())
     if suffix.startswith(".nii"):
+        from TomoRayCore.io.nifti_in import SYNTHETIC_DESCRIPTION
+
         if volume.is_synthetic:
             # ITK's name for the NIfTI field "descrip".
             image.SetMetaData("ITK_FileNotes", SYNTHETIC_DESCRIPTION)
@@ -138,6 +141,8 @@ def _itk_image(volume: Volume, suffix: str) -> Any:
 
 
 def _one_line(key: str, value: str) -> str:
+    from TomoRayCore.io.metaimage_in import escaped
+
     text = escaped(value)
     if len(text) > MAX_KEY_TEXT:
         raise InputError(
@@ -166,6 +171,8 @@ def _write_pair(image: Any, target: Path) -> None:
 
     The header names its data file, so it cannot be written under a temporary name.
     """
+    import tempfile
+
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tomoray-") as folder:
         _write_image(image, Path(folder) / target.name)
