@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-import drr_engines
 import numpy as np
 import pytest
 from drr_poses import frontal, turned

@@ -108,13 +108,16 @@ def _projected(
                 operator.add(part, slab.corner, total)
         if progress is not None:
             progress("projecting", done, f"{done:.0%} of the volume projected")
-    scale = np.float32(rule.output_scale)
-    return {
+    images = {
         name: [
-            operator.image(total) * scale for operator, total in zip(operators, totals, strict=True)
+            operator.image(total) * np.float32(rule.output_scale)
+            for operator, total in zip(operators, totals, strict=True)
         ]
         for name, totals in sums.items()
     }
+    if progress is not None:
+        progress("projecting", 1.0, f"{len(operators)} views projected")
+    return images
 
 
 def _as_real(array: NDArray[Any]) -> NDArray[Any]:
