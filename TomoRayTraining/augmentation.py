@@ -41,6 +41,15 @@ def augmented(
     return Volume(moved, grid.ijk_to_lps), mask
 
 
+def unvaried(volume: Volume, grid: Grid) -> tuple[Volume, NDArray[np.bool_]]:
+    """Return the head on a grid in its own world, as ``augmented`` does: for heads with films."""
+    still = sitk.Transform(3, sitk.sitkIdentity)
+    moved = _resampled(volume.array_hu, volume, grid, still, sitk.sitkLinear, AIR_HU)
+    scanned = np.broadcast_to(scanned_slices(volume)[:, None, None], volume.shape).astype(np.uint8)
+    mask = _resampled(scanned, volume, grid, still, sitk.sitkNearestNeighbor, 0).astype(bool)
+    return Volume(moved, grid.ijk_to_lps), mask
+
+
 def random_transform(
     output_centre: tuple[float, float, float],
     input_centre: tuple[float, float, float],

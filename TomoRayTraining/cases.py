@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,6 +14,9 @@ from TomoRayCore.io.atomic import write_text
 
 Split = Literal["train", "val", "test"]
 COLUMNS = ("case", "patient", "split", "kind", "ct")
+VIEW_OF_COLUMN = {"ap": "AP", "pa": "PA", "lat": "LAT"}
+OPTIONAL = (*VIEW_OF_COLUMN, "geometry")
+"""Radiographs of the same head, and where source and detector stood in the CT's world."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Case:
         kind: ``whole`` or ``cut`` (real; the vertex was scanned or not), ``completed`` (real with a
             borrowed vault, training only) or ``phantom``.
         ct: Volume file on any grid; the training frame is the volume's centre.
+        films: Radiograph files of the same head by view; none in most cases.
+        film_geometry: A ``geometry.json`` of the films, in the CT's world, or None.
     """
 
     case: str
@@ -34,10 +39,12 @@ class Case:
     split: Split
     kind: str
     ct: Path
+    films: Mapping[str, Path] = field(default_factory=dict, hash=False)
+    film_geometry: Path | None = None
 
 
 def read_cases(path: Path) -> list[Case]:
-    """Read a case table; CT paths may be relative to it.
+    """Read a case table; paths may be relative to it. ``OPTIONAL`` columns may be missing.
 
     Raises:
         InputError: ``BAD_CASES`` for missing columns, unknown splits, repeated names, or a
@@ -56,7 +63,10 @@ def read_cases(path: Path) -> list[Case]:
         if row["split"] not in get_args(Split):
             raise _bad(f"{path.name}, line {number}: {row['split']!r} is no split.")
         split: Split = row["split"]  # type: ignore[assignment]
-        cases.append(Case(row["case"], row["patient"], split, row["kind"], path.parent / row["ct"]))
+        films = {view: path.parent / row[c] for c, view in VIEW_OF_COLUMN.items() if row.get(c)}
+        geometry = path.parent / row["geometry"] if row.get("geometry") else None
+        ct = path.parent / row["ct"]
+        cases.append(Case(row["case"], row["patient"], split, row["kind"], ct, films, geometry))
     check_cases(cases)
     return cases
 
@@ -66,19 +76,32 @@ def write_cases(path: Path, cases: Sequence[Case]) -> None:
     check_cases(cases)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows((c.case, c.patient, c.split, c.kind, c.ct.as_posix()) for c in cases)
+    optional = [name for name in OPTIONAL if any(_optional(case, name) for case in cases)]
+    writer.writerow([*COLUMNS, *optional])
+    for c in cases:
+        written = [c.case, c.patient, c.split, c.kind, c.ct.as_posix()]
+        writer.writerow(written + [_optional(c, name) for name in optional])
     write_text(path, text.getvalue())
 
 
+def _optional(case: Case, column: str) -> str:
+    file = case.film_geometry
+    if column in VIEW_OF_COLUMN:
+        file = case.films.get(VIEW_OF_COLUMN[column])
+    return "" if file is None else file.as_posix()
+
+
 def check_cases(cases: Sequence[Case]) -> None:
-    """Refuse an empty table, repeated names, and patients that sit in two splits."""
+    """Refuse an empty table, repeated names, patients in two splits, a geometry without films."""
     if not cases:
         raise _bad("There are no cases.")
     names = [case.case for case in cases]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise _bad(f"The case {repeated[0]!r} is listed twice.")
+    lone = [case.case for case in cases if case.film_geometry is not None and not case.films]
+    if lone:
+        raise _bad(f"The case {lone[0]!r} has a geometry of films and no films.")
     split_of: dict[str, str] = {}
     for case in cases:
         if split_of.setdefault(case.patient, case.split) != case.split:

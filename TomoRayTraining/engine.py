@@ -158,7 +158,8 @@ class Trainer:
                 (update.loss / len(batches)).backward()  # type: ignore[no-untyped-call]
                 _add_to(log, update, 1 / len(batches))
                 if number == len(batches):
-                    log[_gradient_key(update.network)] = self._move(update.network)
+                    for name in (update.network, *update.also):
+                        log[_gradient_key(name)] = self._move(name)
         self._update_average()
         self.step += 1
         return log
@@ -198,6 +199,7 @@ class Trainer:
         state = {
             "step": self.step,
             "fingerprint": self.config.fingerprint(),
+            "configuration": self.config.to_dict(),
             "started_from": self.started_from,
         }
         save_checkpoint(self.checkpoint, self.recipe, self.optimisers, self.average, state)

@@ -63,6 +63,7 @@ def make_example(
     *,
     soft_images: bool = False,
     region: str = "",
+    images: NDArray[np.float32] | None = None,
 ) -> Example:
     """Project a canonical volume and average it to the network's grid about the isocentre.
 
@@ -76,8 +77,11 @@ def make_example(
         output_spec: What it gives.
         soft_images: Make the bone-suppressed images too.
         region: A key of ``regions.head_regions``, or nothing.
+        images: (V, S, S) to show instead of DRRs.
     """
-    flat = rectified(project(volume, geometry), geometry, input_spec)
+    flat = []
+    if images is None or soft_images:
+        flat = rectified(project(volume, geometry), geometry, input_spec)
     factor = volume.shape[0] // output_spec.network_size
     coarse_hu = block_means(volume.array_hu, factor)
     soft = None
@@ -89,7 +93,7 @@ def make_example(
         found = head_regions(coarse_hu, output_spec.network_spacing_mm)[region]
         inside = np.ascontiguousarray(found[::-1], np.float32)
     return Example(
-        images=np.stack([normalised(image) for image in flat]),
+        images=np.stack([normalised(image) for image in flat]) if images is None else images,
         target=target_from_hu(coarse_hu, output_spec),
         mask=np.ascontiguousarray(block_means(mask, factor)[::-1]),
         soft_images=soft,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from TomoRayCore.errors import InputError
 from TomoRayTraining.recipes.base import Recipe
+from TomoRayTraining.recipes.cyclegan import CycleGanRecipe
+from TomoRayTraining.recipes.diffusion import DiffusionRecipe
 from TomoRayTraining.recipes.dual_branch import DualBranchRecipe
 from TomoRayTraining.recipes.duolift import DuoLiftCnnRecipe, DuoLiftGanRecipe
 from TomoRayTraining.recipes.gan import GanRecipe
@@ -23,6 +25,8 @@ RECIPES: dict[str, type[Recipe]] = {
     "segmented": SegmentedRecipe,
     "xrecon": XReconRecipe,
     "dual-branch": DualBranchRecipe,
+    "cyclegan": CycleGanRecipe,
+    "diffusion": DiffusionRecipe,
 }
 
 

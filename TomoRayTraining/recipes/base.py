@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from TomoRayCore.errors import InputError
+from TomoRayCore.harmonise import ViewReference
 from TomoRayCore.nets import DISCRIMINATORS, GENERATORS, build
 from TomoRayTraining.cases import Case
 from TomoRayTraining.config import Config, LossConfig
@@ -29,6 +30,7 @@ class Update:
 
     Attributes:
         network: Name of the network that moves.
+        also: Names of further networks that the same loss moves.
         loss: Scalar to differentiate.
         terms: Its parts, for the log.
     """
@@ -36,6 +38,7 @@ class Update:
     network: str
     loss: Tensor
     terms: Mapping[str, Tensor]
+    also: tuple[str, ...] = ()
 
 
 class Recipe(nn.Module, ABC):
@@ -92,9 +95,14 @@ class Recipe(nn.Module, ABC):
         return TrainingExamples(cases, config, *specs_of(config), count)
 
     @classmethod
-    def validation(cls, cases: Sequence[Case], config: Config) -> Score:
-        """Return a scorer of averaged networks on the validation cases."""
-        return validation(cases, config)
+    def validation(
+        cls, cases: Sequence[Case], config: Config, references: Sequence[ViewReference] = ()
+    ) -> Score:
+        """Return a scorer of averaged networks on the validation cases.
+
+        ``references``: what films are matched to, from the training cases.
+        """
+        return validation(cases, config, references)
 
 
 def build_discriminator(config: Config) -> nn.Module:
