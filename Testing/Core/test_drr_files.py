@@ -273,6 +273,8 @@ def test_standard_tags_alone_keep_distances_spacing_view_and_numbers(
     assert read.view == label
     assert read.acquisition is None
     assert (read.provenance["sad_mm"], read.provenance["sdd_mm"]) == ("1000", "1500")
+    assert (read.sad_mm, read.sdd_mm) == (1000, 1500)
+    assert read.quantity == "line_integral"
     assert read.pixel_spacing_mm == pytest.approx((1.7, 1.3))
     expected = pixels[:, ::-1] if "mirrored" in read.provenance["orientation"] else pixels
     assert np.abs(read.pixels - expected).max() <= step

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydicom.dataset import Dataset
 
 from TomoRayCore.geometry import FARTHEST_MM
-from TomoRayCore.io.dicom_dataset import floats, number, text
+from TomoRayCore.io.dicom_dataset import floats, is_drr, number, text
 from TomoRayCore.io.radiograph_facts import Spacing, in_mm
 
 HALF_A_HEAD_MM = 100.0
@@ -43,11 +43,13 @@ def detector_spacing(dataset: Dataset) -> tuple[Spacing | None, str]:
 def film_distances(dataset: Dataset) -> tuple[float | None, float | None]:
     """Return the distances from the source to the head's middle and to the detector, or None.
 
-    Distance Source to Patient is the isocentre's for a C-arm (PS3.3 C.8.7.5). For a radiograph it
-    ends at the table's or the bucky's near side (C.8.11.5), half a head behind the head's middle.
+    Distance Source to Patient is the isocentre's for a DRR and a C-arm (PS3.3 C.8.7.5). For a
+    radiograph it ends at the table's or the bucky's near side (C.8.11.5), half a head behind the
+    head's middle.
     """
     stated = {name: float(mm) for name, mm in source_distances(dataset).items()}
-    if "sad_mm" in stated and text(dataset, "Modality") not in ("XA", "RF"):
+    isocentric = text(dataset, "Modality") in ("XA", "RF") or is_drr(dataset)
+    if "sad_mm" in stated and not isocentric:
         stated["sad_mm"] -= HALF_A_HEAD_MM
     usable = {name: mm for name, mm in stated.items() if 0 < mm < FARTHEST_MM}
     return usable.get("sad_mm"), usable.get("sdd_mm")

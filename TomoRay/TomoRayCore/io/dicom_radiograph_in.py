@@ -30,7 +30,7 @@ from TomoRayCore.io.dicom_detector import detector_spacing, film_distances, sour
 from TomoRayCore.io.dicom_pixels import layout_of, padding_range, stored_values
 from TomoRayCore.io.dicom_polarity import polarity_of
 from TomoRayCore.io.dicom_view import orientation_letters, oriented, stated_views
-from TomoRayCore.io.drr_dicom_in import drr_keys
+from TomoRayCore.io.drr_dicom_in import LINE_INTEGRAL, drr_keys
 from TomoRayCore.io.drr_file import header_from
 from TomoRayCore.io.drr_in import drr_radiograph
 from TomoRayCore.io.guard import bad_header, existing_file, unreadable_as_input_error
@@ -106,11 +106,12 @@ def read_dicom_radiograph(
     if layout_of(data, file).frames > 1:
         record["frame"] = str(used)
     sad_mm, sdd_mm = film_distances(data)
+    known = is_drr(data) and text(data, "RescaleType") == LINE_INTEGRAL
     return Radiograph(
         pixels.astype(np.float32),
         label,
         spacing,
-        "relative",
+        "line_integral" if known else "relative",
         record,
         sad_mm=sad_mm,
         sdd_mm=sdd_mm,

@@ -11,6 +11,9 @@ from TomoRayCore.io.guard import bad_header
 
 PRIVATE_GROUP, PRIVATE_CREATOR, PRIVATE_KEYS = 0x0071, "TOMORAY DRR", 0x01
 
+LINE_INTEGRAL = "LINE_INTEGRAL"
+"""Rescale Type of line integrals, which survives where private texts are removed."""
+
 
 def drr_keys(dataset: Dataset, path: Path) -> dict[str, str] | None:
     """Return a DRR's header keys, or None for images that are none of ours.

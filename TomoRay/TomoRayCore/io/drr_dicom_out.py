@@ -29,7 +29,12 @@ from pydicom.valuerep import format_number_as_ds
 
 from TomoRayCore import __version__
 from TomoRayCore.geometry import ViewGeometry
-from TomoRayCore.io.drr_dicom_in import PRIVATE_CREATOR, PRIVATE_GROUP, PRIVATE_KEYS
+from TomoRayCore.io.drr_dicom_in import (
+    LINE_INTEGRAL,
+    PRIVATE_CREATOR,
+    PRIVATE_GROUP,
+    PRIVATE_KEYS,
+)
 from TomoRayCore.io.drr_file import DrrHeader
 from TomoRayCore.io.picture_out import GREY_LEVELS
 
@@ -43,6 +48,13 @@ STANDARD_VIEWS = {
 }
 """View Position and SNOMED code. Our lateral has the source on the patient's left, so the right
 side is next to the detector: a right lateral."""
+
+RESCALE_TYPES = {
+    "line_integral": LINE_INTEGRAL,
+    "transmission": "TRANSMISSION",
+    "relative": "US",
+}
+"""The units of rescaled values; US is DICOM's word for none (PS3.3 C.11.1.1.2)."""
 
 SMALLEST_PART = math.sin(math.radians(3))
 """An axis is said to run toward a side from this part of its unit vector on."""
@@ -96,7 +108,8 @@ def _add_pixels(data: Dataset, values: NDArray[np.float32], header: DrrHeader) -
     data.HighBit, data.PixelRepresentation = 15, 0
     data.PixelData = np.clip(stored, 0, GREY_LEVELS).astype("<u2").tobytes()
     data["PixelData"].VR = "OW"
-    data.RescaleIntercept, data.RescaleSlope, data.RescaleType = str(intercept), str(slope), "US"
+    data.RescaleIntercept, data.RescaleSlope = str(intercept), str(slope)
+    data.RescaleType = RESCALE_TYPES[header.quantity]
     if header.quantity == "transmission":
         # Larger means more intensity; shown inverted, so that bone is bright.
         data.PhotometricInterpretation, data.PresentationLUTShape = "MONOCHROME1", "INVERSE"
