@@ -482,3 +482,32 @@ EXPORT void tomoray_unwarp(float *virtual, ptrdiff_t width, const double *rows,
 
 DEFINE_MU(tomoray_mu_int16, int16_t)
 DEFINE_MU(tomoray_mu_float32, float)
+
+/* Which slices and rows hold anything above a threshold, and the highest value of each column;
+   slices and highest are filled by the caller with 0 and with the threshold. */
+#define DEFINE_ABOVE(name, type)                                                                  \
+    MULTIVERSION                                                                                  \
+    static int name##_row(const type *restrict row, ptrdiff_t count, type threshold,              \
+                          type *restrict highest)                                                 \
+    {                                                                                             \
+        int any = 0;                                                                              \
+        for (ptrdiff_t i = 0; i < count; i++) {                                                   \
+            highest[i] = row[i] > highest[i] ? row[i] : highest[i];                               \
+            any |= row[i] > threshold;                                                            \
+        }                                                                                         \
+        return any;                                                                               \
+    }                                                                                             \
+                                                                                                  \
+    EXPORT void name(const type *array, const ptrdiff_t shape[3], const ptrdiff_t steps[3],       \
+                     type threshold, uint8_t *slices, uint8_t *rows, type *highest)               \
+    {                                                                                             \
+        for (ptrdiff_t k = 0; k < shape[0]; k++)                                                  \
+            for (ptrdiff_t j = 0; j < shape[1]; j++)                                              \
+                if (name##_row(array + k * steps[0] + j * steps[1], shape[2], threshold,          \
+                               highest))                                                          \
+                    slices[k] = rows[j] = 1;                                                      \
+    }
+
+DEFINE_ABOVE(tomoray_above_int16, int16_t)
+DEFINE_ABOVE(tomoray_above_float32, float)
+DEFINE_ABOVE(tomoray_above_uint32, uint32_t)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import math
 import os
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ OFF = "TOMORAY_NO_KERNEL"
 Steps = ctypes.c_ssize_t * 3
 Start = ctypes.c_double * 2
 _POINTER, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_float
+ABOVE: dict[str, Any] = {"int16": ctypes.c_int16, "float32": _FLOAT, "uint32": ctypes.c_uint32}
+"""Numbers of which the kernel can tell what lies above a threshold."""
 
 
 def available() -> bool:
@@ -104,7 +107,7 @@ def convert(hu: NDArray[Any], rule: MuRule, mu_per_mm: NDArray[np.float32]) -> b
         False, with nothing written, for any other layout.
     """
     name = {"int16": "tomoray_mu_int16", "float32": "tomoray_mu_float32"}.get(hu.dtype.name)
-    if name is None or hu.strides[-1] != hu.itemsize or not _usable(hu):
+    if name is None or not (available() and _in_rows(hu)):
         return False
     getattr(_loaded(), name)(
         hu.ctypes.data,
@@ -116,6 +119,33 @@ def convert(hu: NDArray[Any], rule: MuRule, mu_per_mm: NDArray[np.float32]) -> b
         mu_per_mm.ctypes.data,
     )
     return True
+
+
+def above(
+    array: NDArray[Any], threshold: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]] | None:
+    """Return which slices, rows and columns of (D, H, W) hold anything above a threshold.
+
+    None where the kernel cannot say: other numbers than int16, float32 and uint32, or voxels that
+    are no neighbours along the last axis.
+    """
+    name = f"tomoray_above_{array.dtype.name}"
+    if array.dtype.name not in ABOVE or not (available() and _in_rows(array)):
+        return None
+    if array.dtype == np.int16:
+        threshold = min(max(math.floor(threshold), -32768), 32767)
+    slices, rows = np.zeros(len(array), np.bool_), np.zeros(array.shape[1], np.bool_)
+    highest = np.full(array.shape[2], threshold, array.dtype)
+    getattr(_loaded(), name)(
+        array.ctypes.data,
+        Steps(*array.shape),
+        _steps(array),
+        threshold,
+        slices.ctypes.data,
+        rows.ctypes.data,
+        highest.ctypes.data,
+    )
+    return slices, rows, highest > threshold
 
 
 def air_hu(rule: MuRule) -> float:
@@ -131,6 +161,10 @@ def suits(*arrays: NDArray[Any]) -> bool:
 def _usable(array: NDArray[Any]) -> bool:
     whole = all(step % array.itemsize == 0 for step in array.strides)
     return whole and array.dtype.isnative and array.flags.aligned
+
+
+def _in_rows(array: NDArray[Any]) -> bool:
+    return array.strides[-1] == array.itemsize and _usable(array)
 
 
 def _contiguous(positions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -217,4 +251,8 @@ def _declare(library: ctypes.CDLL) -> None:
     for name in ("tomoray_mu_int16", "tomoray_mu_float32"):
         function = getattr(library, name)
         function.argtypes = [_POINTER, Steps, Steps, _FLOAT, _FLOAT, _FLOAT, _POINTER]
+        function.restype = None
+    for name, number in ABOVE.items():
+        function = getattr(library, f"tomoray_above_{name}")
+        function.argtypes = [_POINTER, Steps, Steps, number, _POINTER, _POINTER, _POINTER]
         function.restype = None

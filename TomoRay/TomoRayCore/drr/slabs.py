@@ -18,6 +18,7 @@ from TomoRayCore.drr.attenuation import MuRule
 from TomoRayCore.volume import HU
 
 Box = tuple[slice, slice, slice]
+Occupied = tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
 
 KERNEL_SLICES = 16
 NUMPY_BYTES = 2**24
@@ -49,13 +50,12 @@ class Slab:
 def mu_slabs(array_hu: HU, rule: MuRule) -> Iterator[tuple[float, Slab]]:
     """Yield what is not air, with the share of the volume that is done after each slab."""
     depth, height, width = array_hu.shape
-    compiled = kernel.available()
     scratch = np.empty(min(_thickness(height * width), depth) * height * width, np.float32)
     air_hu = kernel.air_hu(rule)
-    for done, box in _boxes(array_hu, np.maximum, lambda value: value > air_hu):
+    for done, box in _boxes(array_hu, lambda part: _above(part, air_hu)):
         hu = array_hu[box]
         mu_per_mm = scratch[: hu.size].reshape(hu.shape)
-        if not (compiled and kernel.convert(hu, rule, mu_per_mm)):
+        if not kernel.convert(hu, rule, mu_per_mm):
             for plane_hu, plane_mu in zip(hu, mu_per_mm, strict=True):
                 plane_mu[:] = rule.mu_per_mm(plane_hu)
         yield done, Slab(box, hu, mu_per_mm)
@@ -63,44 +63,46 @@ def mu_slabs(array_hu: HU, rule: MuRule) -> Iterator[tuple[float, Slab]]:
 
 def nonzero_boxes(array: NDArray[np.float32] | NDArray[np.float64]) -> Iterator[Box]:
     """Yield boxes, a slab each, outside of which an array is exactly 0."""
-    bits = array.view(np.uint32 if array.itemsize == 4 else np.uint64)
-    # The shift drops the sign, since -0 is 0 too.
-    for _, box in _boxes(bits, np.bitwise_or, lambda value: (value << 1) != 0):
+    for _, box in _boxes(array, _nonzero):
         yield box
 
 
 def _boxes(
-    array: NDArray[Any], gather: np.ufunc, occupied: Callable[[Any], NDArray[np.bool_]]
+    array: NDArray[Any], occupied: Callable[[NDArray[Any]], Occupied]
 ) -> Iterator[tuple[float, Box]]:
     """Yield the box of what is occupied in each slab, and the share that is done after it.
 
     Slab by slab and not for the whole array: what was looked at is still in the cache when it is
     used, and a head's boxes are smaller than the head's box.
-
-    Args:
-        array: (D, H, W).
-        gather: Makes one value of many.
-        occupied: Says of such values whether there was anything.
     """
     depth, height, width = array.shape
     thickness = _thickness(height * width)
     for start in range(0, depth, thickness):
         part = array[start : start + thickness]
-        plane = occupied(gather.reduce(part, axis=0))
-        if not plane.any():
-            continue
-        rows, columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
-        depths = range(len(part))
-        first = next(k for k in depths if occupied(gather.reduce(part[k], axis=None)))
-        last = next(k for k in reversed(depths) if occupied(gather.reduce(part[k], axis=None)))
-        yield (
-            (start + len(part)) / depth,
-            (
-                slice(start + first, start + last + 1),
-                slice(int(rows[0]), int(rows[-1]) + 1),
-                slice(int(columns[0]), int(columns[-1]) + 1),
-            ),
-        )
+        slices, rows, columns = (np.flatnonzero(axis) for axis in occupied(part))
+        if len(slices):
+            k, j, i = (slice(int(at[0]), int(at[-1]) + 1) for at in (slices, rows, columns))
+            yield (start + len(part)) / depth, (slice(start + k.start, start + k.stop), j, i)
+
+
+def _above(part: NDArray[Any], threshold: float) -> Occupied:
+    """Return which slices, rows and columns hold anything above a threshold."""
+    if (found := kernel.above(part, threshold)) is not None:
+        return found
+    plane = part.max(axis=0) > threshold
+    slices = np.array([one.max() > threshold for one in part])
+    return slices, plane.any(axis=1), plane.any(axis=0)
+
+
+def _nonzero(part: NDArray[Any]) -> Occupied:
+    """Return which slices, rows and columns hold anything but 0."""
+    bits = part.view(np.uint32 if part.itemsize == 4 else np.uint64)
+    if (found := kernel.above(bits, 0)) is not None:
+        return found
+    # The shift drops the sign, since -0 is 0 too.
+    plane = (np.bitwise_or.reduce(bits, axis=0) << 1) != 0
+    slices = np.array([np.bitwise_or.reduce(one, axis=None) << 1 for one in bits]) != 0
+    return slices, plane.any(axis=1), plane.any(axis=0)
 
 
 def _thickness(plane: int) -> int:
