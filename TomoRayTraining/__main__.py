@@ -6,17 +6,21 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from TomoRayCore.bundle import read_bundle
+from TomoRayCore.bundle import Bundle, read_bundle
 from TomoRayCore.devices import DEVICES
 from TomoRayCore.errors import Cancelled, InputError, SetupError
+from TomoRayCore.harmonise import ViewReference
 from TomoRayCore.io.atomic import write_text
+from TomoRayCore.nets import TRANSLATORS, build
 from TomoRayCore.progress import Step
 from TomoRayTraining.cases import Case, read_cases
 from TomoRayTraining.checkpoint import load_checkpoint
-from TomoRayTraining.config import read_config
+from TomoRayTraining.config import IMAGES, Config, DataConfig, read_config
+from TomoRayTraining.dataset import training_references
 from TomoRayTraining.engine import Trainer
 from TomoRayTraining.evaluate import (
     evaluate,
@@ -25,11 +29,17 @@ from TomoRayTraining.evaluate import (
     summary,
     write_rows,
 )
-from TomoRayTraining.export import ModelCard, export
+from TomoRayTraining.export import ModelCard, TrainedStage, export
+from TomoRayTraining.films import cases_with_films
 from TomoRayTraining.prepare import prepare
 from TomoRayTraining.recipes import recipe
 
 METRICS = ("mae_hu", "psnr_db", "ssim", "cosine_similarity", "mae_bone_hu", "dice_bone")
+SHOWN = {
+    "drr": "DRRs of each patient's CT, {}",
+    "realistic": "DRRs of each patient's CT made realistic, {}",
+    "films": "each patient's radiographs",
+}
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 usage, 3 environment, 130 stopped (resumable)."
 
 
@@ -59,43 +69,71 @@ def _train(options: argparse.Namespace) -> None:
     config = read_config(options.config)
     cases = read_cases(options.cases)
     initial = read_bundle(options.initial) if options.initial else None
-    validate = recipe(config.optimisation.recipe).validation(_split(cases, "val"), config)
-    Trainer(config, _split(cases, "train"), options.out, validate, options.device, initial).run(
-        _show
+    training = _split(cases, "train")
+    validate = recipe(config.optimisation.recipe).validation(
+        _split(cases, "val"), config, _references(training, config)
     )
+    Trainer(config, training, options.out, validate, options.device, initial).run(_show)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     bundle = read_bundle(options.model)
     cases = read_cases(options.cases)
-    print(json.dumps(_evaluated(bundle, cases, options.split, options.out), indent=2))
+    result = _evaluated(bundle, cases, options.split, options.out, options.images)
+    print(json.dumps(result, indent=2))
 
 
 def _export(options: argparse.Namespace) -> None:
     config, cases = read_config(options.config), read_cases(options.cases)
     trainer = Trainer(config, _split(cases, "train"), options.run)
     average, state = load_checkpoint(trainer.checkpoint, trainer.recipe)
-    card = ModelCard.read(options.card)
-    draft = options.run / f"{config.name}.safetensors"
-    bundle = export(draft, config, average, card, cases, {}, state)
-    metrics = _evaluated(bundle, cases, "test", options.run / "test")
-    export(options.out, config, average, card, cases, metrics, state)
+    write = partial(
+        export,
+        config=config,
+        weights=average,
+        card=ModelCard.read(options.card),
+        cases=cases,
+        state=state,
+        stages=[TrainedStage.read(path) for path in options.stage],
+        large=options.large,
+    )
+    kind = recipe(config.optimisation.recipe)
+    if kind.REGISTRY is TRANSLATORS:
+        references = _references(_split(cases, "train"), config)
+        score = kind.validation(_split(cases, "test"), config, references)
+        net = build(config.model.architecture, config.model.arguments, TRANSLATORS)
+        net.load_state_dict(average)
+        metrics: dict[str, Any] = {"split": "test", "results": score(net.eval())}
+    else:
+        bundle = write(options.run / f"{config.name}.safetensors", metrics={})
+        folder = options.run / "test"
+        metrics = _evaluated(bundle, cases, "test", folder, config.data.images)
+    write(options.out, metrics=metrics)
     print(json.dumps(metrics, indent=2))
 
 
-def _evaluated(bundle: Any, cases: Sequence[Case], split: str, folder: Path) -> dict[str, Any]:
+def _references(training: Sequence[Case], config: Config) -> list[ViewReference]:
+    """Return what films are matched to, where films or the like of them are what is seen."""
+    return [] if config.data.images == "drr" else training_references(training, config)
+
+
+def _evaluated(
+    bundle: Bundle, cases: Sequence[Case], split: str, folder: Path, images: str
+) -> dict[str, Any]:
     """Evaluate a model and the mean head on a split; write both tables; return the summary."""
     chosen = _split(cases, split)
+    if images == "films":
+        chosen = cases_with_films(chosen, DataConfig(views=bundle.geometry.labels))
     heads = [c for c in cases if c.split == "train" and c.kind == "completed"]
     heads = heads or _split(cases, "train")
-    model = evaluate(chosen, model_prediction(bundle), _show)
+    model = evaluate(chosen, model_prediction(bundle, images=images), _show)
     baseline = evaluate(chosen, mean_head_prediction(heads, bundle.output), _show)
     write_rows(folder / "model.csv", model)
     write_rows(folder / "mean_head.csv", baseline)
     result = {
         "split": split,
         "patients": len(chosen),
-        "input": f"DRRs of each patient's CT, {bundle.geometry.name}",
+        "input": SHOWN[images].format(bundle.geometry.name),
         "voxels": "scanned slices only",
         "definitions": {name: model[0]["definitions"][name] for name in METRICS},
         "intervals": "95 % percentile bootstrap over patients",
@@ -136,6 +174,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--model", help="name or path (the default model)")
     command.add_argument("--cases", type=Path, required=True)
     command.add_argument("--split", default="test", choices=("train", "val", "test"))
+    command.add_argument(
+        "--images", default="drr", choices=IMAGES, help="what to reconstruct from (drr)"
+    )
     command.add_argument("--out", type=Path, required=True)
     command.set_defaults(command=_evaluate)
     command = commands.add_parser("export", help="evaluate a run and write its model file")
@@ -144,6 +185,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--run", type=Path, required=True)
     command.add_argument("--card", type=Path, required=True, help="model card, JSON")
     command.add_argument("--out", type=Path, required=True, help="the .safetensors file")
+    command.add_argument(
+        "--stage",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN_OR_FILE",
+        help="a trained translator to run on films before the generator; may be repeated",
+    )
+    command.add_argument("--large", action="store_true", help="allow a file of more than 20 MB")
     command.set_defaults(command=_export)
     return parser
 

@@ -39,6 +39,19 @@ def save_checkpoint(
         safetensors.torch.save_file(contiguous, temporary, {METADATA_KEY: json.dumps(state)})
 
 
+def read_average(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return averaged weights and ``state`` of a checkpoint whose networks are not at hand.
+
+    Raises:
+        InputError: ``BAD_CHECKPOINT`` for anything that ``save_checkpoint`` did not write.
+    """
+    try:
+        tensors, state = _read(path)
+        return _part(tensors, "ema/"), state
+    except (safetensors.SafetensorError, *DAMAGE) as error:
+        raise _bad(path, error) from error
+
+
 def load_checkpoint(
     path: Path,
     networks: nn.Module,
@@ -52,24 +65,33 @@ def load_checkpoint(
         InputError: ``BAD_CHECKPOINT`` for anything that ``save_checkpoint`` did not write.
     """
     try:
-        with safetensors.safe_open(path, framework="pt") as stream:
-            state = json.loads(stream.metadata()[METADATA_KEY])
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        tensors, state = _read(path)
         average = _part(tensors, "ema/")
-        if not isinstance(state, dict) or not {"step", "fingerprint"} <= state.keys():
-            raise ValueError("step or fingerprint is missing")
         if average.keys() != _part(networks.state_dict(), "generator.").keys():
             raise ValueError("its averaged weights are not those of the network")
         networks.load_state_dict(_part(tensors, "net/"))
         for name, optimiser in (optimisers or {}).items():
             _restore_moments(optimiser, _part(tensors, f"adam/{name}/"))
     except (safetensors.SafetensorError, *DAMAGE) as error:
-        raise InputError(
-            "BAD_CHECKPOINT",
-            f"{path} cannot be used: {error}.",
-            "Resume with the configuration it was made with, or start afresh in another folder.",
-        ) from error
+        raise _bad(path, error) from error
     return average, state
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    with safetensors.safe_open(path, framework="pt") as stream:
+        state = json.loads(stream.metadata()[METADATA_KEY])
+        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    if not isinstance(state, dict) or not {"step", "fingerprint"} <= state.keys():
+        raise ValueError("step or fingerprint is missing")
+    return tensors, state
+
+
+def _bad(path: Path, error: Exception) -> InputError:
+    return InputError(
+        "BAD_CHECKPOINT",
+        f"{path} cannot be used: {error}.",
+        "Resume with the configuration it was made with, or start afresh in another folder.",
+    )
 
 
 def _restore_moments(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,9 @@ class LossConfig:
     masked_l1: float = 0.0
     """Absolute error inside ``data.region``, over all voxels (DuoLift-GAN: 1)."""
 
+    self_supervised: float = 0.0
+    """Squared error of what a discriminator rebuilds (SdCT-GAN: 10)."""
+
     contrastive: float = 0.0
     """Perceptual distance of both branches' projections (DCT-Net); needs ``backbone``."""
 
@@ -360,6 +364,15 @@ def read_config(path: Path) -> Config:
         raise _bad(f"{path} cannot be read: {error}") from error
     if not isinstance(data, dict):
         raise _bad(f"{path} holds no mapping.")
+    return config_from(data)
+
+
+def config_from(data: Mapping[str, Any]) -> Config:
+    """Build an experiment from the plain types of ``to_dict`` or of a YAML file.
+
+    Raises:
+        InputError: ``BAD_CONFIG``.
+    """
     config: Config = _build(Config, data, "")
     return config
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from TomoRayCore.resample import resample
 from TomoRayCore.volume import Volume, canonical_grid
 from TomoRayTraining.augmentation import scanned_slices
 from TomoRayTraining.cases import Case
+from TomoRayTraining.config import DataConfig
+from TomoRayTraining.films import films_of
+from TomoRayTraining.realism import realistic
 from TomoRayTraining.statistics import mean_with_interval, paired_comparison
 from TomoRayTraining.validate import about_centre
 
@@ -37,12 +41,37 @@ def drrs_of(volume: Volume, geometry: AcquisitionGeometry) -> list[Radiograph]:
     ]
 
 
-def model_prediction(bundle: Bundle, device: str = "auto") -> Predict:
-    """Return a predictor that reconstructs each case from its own DRRs."""
+def realistic_films_of(
+    volume: Volume, geometry: AcquisitionGeometry, seed: int
+) -> list[Radiograph]:
+    """Return the same views as films that nobody could tell to be DRRs."""
+    images = realistic(project(volume, geometry), geometry, np.random.default_rng(seed))
+    return [
+        Radiograph(image, view.label, view.pixel_spacing_mm)
+        for image, view in zip(images, geometry.views, strict=True)
+    ]
 
-    def predict(_case: Case, ct: Volume) -> Volume:
+
+def model_prediction(bundle: Bundle, device: str = "auto", images: str = "drr") -> Predict:
+    """Return a predictor that reconstructs each case.
+
+    Args:
+        bundle: The model.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        images: From each case's own ``drr``, from ``realistic`` ones, or from its ``films``.
+    """
+
+    def predict(case: Case, ct: Volume) -> Volume:
         geometry = bundle.geometry.centred_on(ct.grid.centre_lps)
-        return reconstruct(drrs_of(ct, geometry), geometry, bundle, device).sct
+        if images == "films":
+            data = DataConfig(views=bundle.geometry.labels)
+            radiographs, geometry = films_of(case, data, ct.grid.centre_lps)
+        elif images == "realistic":
+            seed = zlib.crc32(case.case.encode())
+            radiographs = realistic_films_of(ct, geometry, seed)
+        else:
+            radiographs = drrs_of(ct, geometry)
+        return reconstruct(radiographs, geometry, bundle, device).sct
 
     return predict
 

@@ -22,6 +22,7 @@ from TomoRayCore.errors import InputError
 from TomoRayCore.film_geometry import geometry_of_films
 from TomoRayCore.geometry import AcquisitionGeometry, ViewGeometry
 from TomoRayCore.harmonise import cleaned
+from TomoRayCore.nets import TRANSLATORS
 from TomoRayCore.nets.blocks import channels_last
 from TomoRayCore.nets.loading import network_from
 from TomoRayCore.network_io import network_images, view_matrices, volume_from_output
@@ -120,6 +121,12 @@ def load_network(bundle: Bundle) -> nn.Module:
         InputError: ``ARCHITECTURE_UNKNOWN``, ``ARCHITECTURE_ARGUMENTS``, or ``MODEL_MISMATCH``
             when the weights are not those of the architecture.
     """
+    if bundle.description["architecture"].get("name") in TRANSLATORS:
+        raise InputError(
+            "MODEL_MISMATCH",
+            f"{bundle.path.name} holds a translator of images, which makes no volumes.",
+            "Export a generator with it as a stage, and use that file.",
+        )
     net = network_from(
         bundle.description["architecture"], generator_tensors(bundle), bundle.path.name
     )
