@@ -6,13 +6,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from Testing.benchmarks.measure import cpu_ms
 from TomoRayCore.bundle import read_bundle
 from TomoRayCore.drr import project
-from TomoRayCore.inference import load_network, reconstruct, run_network
+from TomoRayCore.inference import load_network, reconstruct
 from TomoRayCore.io.volume_io import read_volume, write_volume
 from TomoRayCore.metrics import compare
 from TomoRayCore.nets import build
@@ -21,7 +20,6 @@ from TomoRayCore.presets import from_preset
 from TomoRayCore.radiograph import Radiograph
 from TomoRayCore.resample import resample
 
-CPU = torch.device("cpu")
 REPEAT = 3
 
 
@@ -44,15 +42,15 @@ def _steps(folder: Path) -> list[tuple[str, Callable[[], object]]]:
     bundle = read_bundle(None)
     sct = reconstruct(radiographs, geometry, bundle, "cpu").sct
     truth = resample(head, sct.grid)
-    images = np.random.default_rng(0).random((2, 128, 128), dtype=np.float32)
+    images = torch.rand(1, 2, 128, 128)
     net, published = load_network(bundle), build("x2ct-biplanar").eval()
     write_volume(head, folder / "head.nrrd")
     return [
         ("phantom, 128³ at 2 mm", lambda: make_phantom(seed=2)),
         ("read a 128³ NRRD", lambda: read_volume(folder / "head.nrrd")),
         ("two DRRs 128² of 128³", lambda: project(head, geometry)),
-        (f"network of {bundle.name}", lambda: run_network(net, images, CPU)),
-        ("X2CT generator as published, 128³", lambda: run_network(published, images, CPU)),
+        (f"network of {bundle.name}", torch.inference_mode()(lambda: net(images))),
+        ("X2CT generator as published, 128³", torch.inference_mode()(lambda: published(images))),
         (
             "reconstruct, from images to sCT",
             lambda: reconstruct(radiographs, geometry, bundle, "cpu"),
