@@ -105,7 +105,8 @@ def test_checkpointing_changes_no_gradient_under_dropout():
     net = DuoLift(**SMALL).train()
     gradients = []
     for checkpointing in (False, True):
-        net.checkpointing = net.nested.checkpointing = checkpointing
+        for part in (net, net.nested, net.refine):
+            part.checkpointing = checkpointing
         net.zero_grad()
         torch.manual_seed(8)
         sum(cube.square().mean() for cube in net.forward_all(images())).backward()

@@ -42,21 +42,37 @@ def test_the_convolution_of_a_lifted_map_equals_the_convolution_of_the_cube(view
 
 
 def test_a_convolution_in_parts_equals_one_of_the_concatenation():
-    layer = PartwiseConv3d(6, 4).double()
+    layer = PartwiseConv3d([1, 3, 2], 4).double()
     parts = [random(2, c, 3, 4, 5, seed=c) for c in (1, 3, 2)]
     expected = layer.conv(torch.cat(parts, dim=1))
     assert torch.allclose(layer(iter(parts)), expected, atol=1e-12)
+    made = [parts[0], lambda: parts[1], lambda: parts[2]]
+    assert torch.allclose(layer(made, briefly=True), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("channels", [(), (3,), (6, 1)])
+def test_parts_are_made_one_by_one_and_again_for_the_gradient():
+    layer, told = PartwiseConv3d([1, 1], 2), []
+
+    def part(number: int) -> Tensor:
+        told.append(number)
+        return torch.ones(1, 1, 3, 3, 3)
+
+    parts = [lambda: part(0), lambda: part(1)]
+    layer(parts, briefly=False).sum().backward()
+    assert told == [0, 1]
+    layer(parts, briefly=True).sum().backward()
+    assert told == [0, 1, 0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("channels", [(), (3,), (6, 1), (1, 5, 2)])
 def test_parts_of_other_channels_are_refused(channels):
-    layer = PartwiseConv3d(6, 4)
+    layer = PartwiseConv3d([5, 1], 4)
     with pytest.raises((ValueError, RuntimeError)):
         layer(torch.zeros(1, c, 3, 3, 3) for c in channels)
 
 
 def test_four_levels_have_four_encoder_nodes_and_six_nested_ones():
-    net = UNetPlusPlus(2, (1, 2, 3, 4))
+    net = UNetPlusPlus([2], (1, 2, 3, 4))
     columns = [name.split("_")[1] for name in net.nodes]
     assert columns.count("0") == 4
     assert len(columns) - columns.count("0") == 6
@@ -64,7 +80,7 @@ def test_four_levels_have_four_encoder_nodes_and_six_nested_ones():
 
 
 def test_each_nested_node_sees_all_earlier_ones_of_its_level_and_one_from_below():
-    net = UNetPlusPlus(2, (5, 7, 11))
+    net = UNetPlusPlus([2], (5, 7, 11))
     inputs = {name: node.first.conv.in_channels for name, node in net.nodes.items()}
     assert inputs == {"0_0": 2, "1_0": 5, "2_0": 7, "0_1": 10, "1_1": 14, "0_2": 15}
 
@@ -88,21 +104,19 @@ def written_plainly(net: UNetPlusPlus, x: Tensor) -> list[Tensor]:
 
 def test_the_network_in_parts_equals_the_one_written_plainly():
     torch.manual_seed(4)
-    net, x = UNetPlusPlus(3, (2, 3, 4, 5)).double(), random(1, 3, 16, 16, 16)
-    for got, expected in zip(
-        net(lambda: (x[:, :1], x[:, 1:])), written_plainly(net, x), strict=True
-    ):
+    net, x = UNetPlusPlus([1, 2], (2, 3, 4, 5)).double(), random(1, 3, 16, 16, 16)
+    for got, expected in zip(net([x[:, :1], x[:, 1:]]), written_plainly(net, x), strict=True):
         assert got.shape == (1, 1, 16, 16, 16)
         assert torch.allclose(got, expected, atol=1e-9)
 
 
 def test_checkpointing_changes_no_gradient():
     torch.manual_seed(4)
-    net, x = UNetPlusPlus(1, (2, 3, 4)).double(), random(1, 1, 8, 8, 8)
+    net, x = UNetPlusPlus([1], (2, 3, 4)).double(), random(1, 1, 8, 8, 8)
     gradients = []
     for net.checkpointing in (False, True):
         net.zero_grad()
-        sum(cube.square().mean() for cube in net(lambda: [x])).backward()
+        sum(cube.square().mean() for cube in net([lambda: x])).backward()
         gradients.append([p.grad.clone() for p in net.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
     assert all(g.abs().sum() > 0 for g in gradients[0] if g.ndim == 5)

@@ -25,12 +25,12 @@ dropout's input is made and convolved in parts (``PartwiseConv3d``); both are ex
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.nets.conv_ops import conv3d, instance_norm, norm_relu
@@ -43,6 +43,7 @@ from TomoRayCore.nets.orthographic import (
 )
 from TomoRayCore.nets.resnet import Norm, ResNetFeatures
 from TomoRayCore.nets.unetplusplus import PartwiseConv3d, UNet3d, UNetPlusPlus
+from TomoRayCore.nets.x2ct_parts import kept
 
 ENCODER_DEPTH = 34
 ENCODER_STAGES = 4
@@ -72,8 +73,8 @@ class DuoLift(nn.Module):
         views: Which views the images are: ``frontal``, ``lateral`` or both in this order.
         dropout: Before the UNet++, in training only.
         norm: Of the ResNet; ``batch`` for pretrained weights, ``instance`` for batches of one.
-        checkpointing: In training, compute the finest cubes again for the gradient instead of
-            keeping them: less memory, about a third more time.
+        checkpointing: In training, compute again for the gradient what lies between the cubes:
+            little more than half the memory, a third more time.
 
     Raises:
         InputError: ``ARCHITECTURE_ARGUMENTS`` for values outside these.
@@ -111,10 +112,9 @@ class DuoLift(nn.Module):
             for c in rising[:-1]
         )
         self.projections = _ResBlock(self.view_count, flat)
-        self.nested = UNetPlusPlus(
-            2 * side + rising[-1] + flat, scaled(NESTED_CHANNELS), checkpointing
-        )
-        self.refine = UNet3d(len(NESTED_CHANNELS) - 1, scaled(REFINING_CHANNELS))
+        joined = [side, side, rising[-1], flat]
+        self.nested = UNetPlusPlus(joined, scaled(NESTED_CHANNELS), checkpointing)
+        self.refine = UNet3d(len(NESTED_CHANNELS) - 1, scaled(REFINING_CHANNELS), checkpointing)
         # Above zero, so that no network starts with an output that the ReLU has cut off.
         nn.init.constant_(cast(Tensor, self.refine.head.bias), 0.1)
 
@@ -129,12 +129,11 @@ class DuoLift(nn.Module):
         """
         check_images(images, self.view_count, self.input_size)
         coarse, middle, _ = (cast(_ResBlock, block) for block in self.rising)
-        quarter = self._run(coarse.lifted, self._features(images), self.output_size // 4)
-        half = self._run(middle.doubled, quarter)
+        quarter = coarse.lifted(self._features(images), self.output_size // 4)
+        half = kept(self.checkpointing, middle.doubled, quarter)
         flat = self._by_view(resized(images, self.output_size).unsqueeze(2))
-        supervised = self.nested(lambda: self._parts(quarter, half, flat))
-        refined = self._run(self.refine, torch.cat(supervised, dim=1))
-        return [torch.relu(refined), *supervised]
+        supervised = self.nested(self._parts(quarter, half, flat))
+        return [torch.relu(self.refine(torch.cat(supervised, dim=1))), *supervised]
 
     def _features(self, images: Tensor) -> dict[ViewName, Tensor]:
         """Return each view's (B, 512, S/4, S/4) of the encoder, which both views share."""
@@ -148,21 +147,23 @@ class DuoLift(nn.Module):
 
     def _parts(
         self, quarter: Tensor, half: Tensor, flat: Mapping[ViewName, Tensor]
-    ) -> Iterator[Tensor]:
-        """Make the 224 channels at the full edge, one group at a time."""
-        for side, cube in zip(self.sides, (quarter, half), strict=True):
-            yield self._dropped(_interpolated(side(cube), self.output_size // cube.shape[-1]))
-        yield self._dropped(cast(_ResBlock, self.rising[-1]).doubled(half))
-        yield self._dropped(self.projections.lifted(flat, self.output_size))
+    ) -> list[Callable[[], Tensor]]:
+        """Return what makes the 224 channels at the full edge, one group at a time."""
+        coarse_side, middle_side = self.sides
+        finest = cast(_ResBlock, self.rising[-1])
+        cubes = [
+            partial(self._side, coarse_side, quarter),
+            partial(self._side, middle_side, half),
+            partial(finest.doubled, half),
+            partial(self.projections.lifted, flat, self.output_size),
+        ]
+        return [partial(self._dropped, cube) for cube in cubes]
 
-    def _dropped(self, cube: Tensor) -> Tensor:
-        return nn.functional.dropout(cube, self.dropout, self.training)
+    def _side(self, side: nn.Module, cube: Tensor) -> Tensor:
+        return _interpolated(side(cube), self.output_size // cube.shape[-1])
 
-    def _run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-        if self.checkpointing and torch.is_grad_enabled():
-            result: Tensor = checkpoint(function, *arguments, use_reentrant=False)
-            return result
-        return function(*arguments)
+    def _dropped(self, cube: Callable[[], Tensor]) -> Tensor:
+        return nn.functional.dropout(cube(), self.dropout, self.training)
 
 
 class _ResBlock(nn.Module):
@@ -170,13 +171,14 @@ class _ResBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.first = PartwiseConv3d(inputs, outputs)
+        whole, rest = divmod(inputs, DOUBLED_AT_ONCE)
+        self.first = PartwiseConv3d([DOUBLED_AT_ONCE] * whole + [rest] * (rest > 0), outputs)
         self.second = nn.Conv3d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv3d(inputs, outputs, 1)
 
     def doubled(self, cube: Tensor) -> Tensor:
         """Return the block of the cube at twice its edge."""
-        finer = (_interpolated(part, 2) for part in torch.split(cube, DOUBLED_AT_ONCE, dim=1))
+        finer = (_interpolated(part, 2) for part in torch.split(cube, self.first.channels, dim=1))
         # A 1x1x1 convolution and the interpolation change places without changing the result.
         return self._finish(self.first(finer), lambda: _interpolated(self.skip(cube), 2))
 
