@@ -16,35 +16,47 @@ from torch import nn
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.nets.bone_suppression import BoneSuppression
+from TomoRayCore.nets.cnn2d import CNN2D
 from TomoRayCore.nets.cnn_inr import CNNINR
-from TomoRayCore.nets.cyclegan import CycleGANGenerator, CycleGANTranslator
+from TomoRayCore.nets.cyclegan import CycleGANTranslator
 from TomoRayCore.nets.dctnet import DCTNet
 from TomoRayCore.nets.dctnet_discriminator import TriplanarDiscriminator
 from TomoRayCore.nets.duolift import DuoLift
 from TomoRayCore.nets.duolift_discriminator import DuoLiftDiscriminator
+from TomoRayCore.nets.patch_discriminator import PatchDiscriminator3d
 from TomoRayCore.nets.perx2ct import PerX2CT
 from TomoRayCore.nets.rt_srts import RTSRTS
+from TomoRayCore.nets.sdct_discriminator import SdCTDiscriminator
+from TomoRayCore.nets.sdct_generator import SdCTGenerator
 from TomoRayCore.nets.x2ct_generator import X2CTGenerator
+from TomoRayCore.nets.x2ct_single import X2CTSingleGenerator
+from TomoRayCore.nets.xrecon_generator import XReconGenerator
 
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "x2ct-biplanar": X2CTGenerator,
+    "x2ct-single": X2CTSingleGenerator,
+    "cnn2d": CNN2D,
+    "sdct": SdCTGenerator,
+    "x-recon": XReconGenerator,
     "duolift-biplanar": DuoLift,
     "duolift-single": partial(DuoLift, views=("frontal",)),
+    "dct-net": DCTNet,
     "cnn-inr": CNNINR,
     "perx2ct": PerX2CT,
     "perx2ct-global": partial(PerX2CT, context=True),
     "rt-srts": RTSRTS,
-    "dct-net": DCTNet,
 }
 
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
+    "patch3d": PatchDiscriminator3d,
+    "patch3d-coordinates": partial(PatchDiscriminator3d, coordinates=True),
+    "sdct": SdCTDiscriminator,
     "duolift": DuoLiftDiscriminator,
     "dct-net": TriplanarDiscriminator,
 }
 
 TRANSLATORS: dict[str, Callable[..., nn.Module]] = {
     "cyclegan": CycleGANTranslator,
-    "cyclegan-one-view": CycleGANGenerator,
     "bone-suppression": BoneSuppression,
 }
 

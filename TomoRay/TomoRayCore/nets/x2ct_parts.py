@@ -109,6 +109,11 @@ class Sizes:
         """Return the decoders' channels at a cube edge."""
         return self.scaled(dict(zip(self.edges, DECODER_CHANNELS, strict=False))[edge])
 
+    @property
+    def growth(self) -> int:
+        """Return the channels that a dense layer adds."""
+        return self.scaled(GROWTH)
+
     def edges_of_stages(self) -> list[int]:
         """Return the edge of each encoder stage's input map."""
         return [self.input_size // 2**n for n in range(len(self.dense_layers))]
@@ -153,7 +158,7 @@ class ViewBranch(nn.Module):
     def _build_encoder(self, linked: bool) -> int:
         """Make the stages and links; return the channels of the last map."""
         sizes = self.sizes
-        channels, growth = sizes.scaled(STEM_CHANNELS), sizes.scaled(GROWTH)
+        channels, growth = sizes.scaled(STEM_CHANNELS), sizes.growth
         self.stages, self.links = nn.ModuleList(), nn.ModuleDict()
         for edge, layers in zip(sizes.edges_of_stages(), sizes.dense_layers, strict=True):
             if linked and edge in sizes.edges:
