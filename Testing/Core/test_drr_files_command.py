@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
+from dicom_factory import ct_slices, save_series
 
 from TomoRayCore.__main__ import main
 from TomoRayCore.drr import project
@@ -210,6 +212,34 @@ def test_a_window_is_for_the_picture_alone(tmp_path, tiny_ct, tomoray):
 def test_wrong_options_are_refused_before_anything_is_read(tmp_path, options, code):
     with pytest.raises(InputError, match=code):
         drr_files(tmp_path / "none.nrrd", tmp_path, **options)
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory, tiny_ct: Path) -> Path:
+    ct = read_volume(tiny_ct)
+    slices = ct_slices(hu=ct.array_hu[::2])
+    for number, data in enumerate(slices):
+        data.PixelSpacing = [4, 4]
+        data.ImagePositionPatient = [-100, -120, 8 * number]
+    return save_series(slices, tmp_path_factory.mktemp("series"))
+
+
+def test_a_dicom_series_becomes_dicom_drrs_that_name_nobody(tmp_path, series, tomoray):
+    assert tomoray(series, "--out", tmp_path, "--format", "dicom")[0] == 0
+    data = pydicom.dcmread(tmp_path / "lat.dcm")
+    source = pydicom.dcmread(next(series.iterdir()))
+    assert source.PatientName
+    assert str(source.PatientName) not in str(data)
+    assert not data.PatientName
+    assert source.StudyInstanceUID != data.StudyInstanceUID
+    assert record_of(tmp_path)["source_sha256"] in data.DerivationDescription
+
+
+def test_dicom_drrs_do_not_mix_with_the_series_they_came_from(series, tomoray):
+    before = sorted(series.iterdir())
+    code, _, err = tomoray(series, "--out", series / "drr", "--format", "dicom")
+    assert (code, "OUTPUT_IN_SERIES" in err) == (1, True)
+    assert sorted(series.iterdir()) == before
 
 
 # ------------------------------------------------------------------------------- many CTs

@@ -252,6 +252,7 @@ def write_drrs(
     names = request.file_names()
     masks = [wish.mask for wish in request.wishes() if wish.mask is not None]
     refuse_overwriting([out_dir / name for name in names], [ct, *masks])
+    _refuse_mixing(ct, out_dir, request)
 
     progress("reading", 0.0, f"Reading {ct.name}")
     volume = read_volume(ct)
@@ -273,6 +274,17 @@ def write_drrs(
         "warnings": warnings,
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def _refuse_mixing(ct: Path, out_dir: Path, request: DrrRequest) -> None:
+    """Keep DICOM outputs out of the folder that is read as a series."""
+    source, target = ct.resolve(), out_dir.resolve()
+    if "dicom" in request.formats and source.is_dir() and source in (target, *target.parents):
+        raise InputError(
+            "OUTPUT_IN_SERIES",
+            f"DICOM files in {out_dir} would become part of the CT's folder.",
+            "Choose an output folder outside of the CT's.",
+        )
 
 
 def _isocentre(
