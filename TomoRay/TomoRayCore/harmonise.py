@@ -30,6 +30,10 @@ Field = tuple[int, int, int, int]
 LEVELS = np.linspace(0.0, 1.0, 65)
 """Shares of the shadow whose values are matched."""
 
+ABOVE_AIR = 0.05
+"""A shadow begins at this share of the way from air to the middle of what is bright. At a head's
+rim attenuation rises so steeply that a film's curve hardly moves the outline."""
+
 FLAT = 0.06
 """A hidden row or column varies, markers apart, by at most this share of the film's range."""
 
@@ -169,13 +173,13 @@ def matched(image: Image, reference: ViewReference) -> Image:
 
 
 def head_shadow(image: Image) -> Mask:
-    """Return the largest part of an (R, C) image that is brighter than Otsu's threshold."""
+    """Return the largest part of an (R, C) image that is brighter than air."""
     return _shadow_and_markers(image, 0)[0]
 
 
 def _shadow_and_markers(image: Image, film_size: int) -> tuple[Mask, Mask, int]:
     """Return the head's shadow, what is bright and small beside it, and how many such there are."""
-    labels, count = ndimage.label(image > _otsu(image))
+    labels, count = ndimage.label(image > _end_of_air(image))
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     if count == 0:
         return labels > 0, labels > 0, 0
@@ -209,6 +213,14 @@ def _hidden(level: Values, flat: Mask, tolerance: float) -> int:
     if abs(level[end] - level[0]) <= tolerance:
         return 0
     return end + max(1, round(PENUMBRA * len(level)))
+
+
+def _end_of_air(image: Image) -> float:
+    bright = image > _otsu(image)
+    if not bright.any():
+        return float(image.max())
+    air, middle = float(np.median(image[~bright])), float(np.median(image[bright]))
+    return air + ABOVE_AIR * (middle - air)
 
 
 def _otsu(image: Image) -> float:
