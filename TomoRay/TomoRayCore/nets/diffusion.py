@@ -80,7 +80,7 @@ def cosine_schedule(steps: int = 1000) -> NoiseSchedule:
         raise InputError(
             "ARCHITECTURE_ARGUMENTS", f"Got {steps!r} steps of noise.", "Take at least 2."
         )
-    at = torch.arange(steps + 1, dtype=torch.float64) / steps
+    at = torch.arange(steps + 1, dtype=torch.float64, device="cpu") / steps  # not on "meta"
     level = torch.cos((at + COSINE_OFFSET) / (1 + COSINE_OFFSET) * math.pi / 2).square()
     beta = (1 - level[1:] / level[:-1]).clamp(max=LARGEST_BETA)
     return NoiseSchedule((1 - beta).cumprod(0))
