@@ -368,7 +368,7 @@ def test_an_unexpected_failure_is_one_line_and_a_traceback_on_request(
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("TomoRayCore.drr_case.project", broken)
+    monkeypatch.setattr("TomoRayCore.drr_images.project", broken)
     command = ("drr", tiny_ct, "--out", tmp_path / "out", "--size", 32, "--quiet")
     code, _, err = tomoray(*command)
     assert code == 1
@@ -382,7 +382,7 @@ def test_ctrl_c_gives_exit_code_130_and_leaves_nothing(tmp_path, tiny_ct, tomora
     def interrupted(*arguments: object, **options: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("TomoRayCore.drr_case.project", interrupted)
+    monkeypatch.setattr("TomoRayCore.drr_images.project", interrupted)
     code, _, err = tomoray("drr", tiny_ct, "--out", tmp_path / "out", "--size", 32)
     assert code == 130
     assert "[CANCELLED]" in err

@@ -1,4 +1,4 @@
-"""From one CT to DRR files: what is asked for, projected, and written as a set.
+"""From one CT to DRR files: read, checked, projected, and written as a set.
 
 Neither this module nor what it imports loads a library beyond numpy, so that a short call stays
 short: SimpleITK, pydicom, scipy and Pillow are imported where a file or an option needs them.
@@ -6,158 +6,29 @@ short: SimpleITK, pydicom, scipy and Pillow are imported where a file or an opti
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from TomoRayCore import __version__
 from TomoRayCore.checks import check_ct, location_warnings
-from TomoRayCore.drr import (
-    BONE,
-    SOFT_TISSUE,
-    WATER_60KEV,
-    Structure,
-    project,
-    project_structures,
-)
+from TomoRayCore.drr_images import Projected, project_request, refuse_empty
+from TomoRayCore.drr_request import GEOMETRY, SIDECAR, DrrRequest, Numbers, file_stem
 from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.head import locate_head
-from TomoRayCore.io.drr_file import DrrRecord, FileQuantity
-from TomoRayCore.io.drr_out import SUFFIX_OF_FORMAT, write_drr
+from TomoRayCore.io.drr_file import DrrRecord
+from TomoRayCore.io.drr_out import write_drr
 from TomoRayCore.io.volume_io import read_volume
 from TomoRayCore.outputs import refuse_overwriting, sha256_of, staged, texts, to_json
-from TomoRayCore.presets import from_preset
 from TomoRayCore.progress import Progress, Report
-from TomoRayCore.structure_names import StructureWish, structure_wish
-from TomoRayCore.volume import AIR_HU, Volume
-
-if TYPE_CHECKING:
-    from TomoRayCore.physics.options import DrrOptions
-
-Image = NDArray[np.float32]
-Numbers = float | Sequence[float]
+from TomoRayCore.volume import Volume
 
 KEY_ENDINGS = {"nrrd": "", "png": "_picture", "tiff": "_tiff", "dicom": "_dicom"}
 """How results name the outputs: the view, and for all but the first of these the format."""
 
-MASK_TOLERANCE_MM = 1e-2
-
-GEOMETRY, SIDECAR = "geometry.json", "drr.json"
 SIDECAR_SCHEMA = 1
-
-QUANTITIES: dict[str, FileQuantity] = {
-    "line-integral": "line_integral",
-    "transmission": "transmission",
-}
-"""What ``physics.simulate`` calls them; its others have no absolute meaning."""
-
-
-@dataclass(frozen=True)
-class DrrRequest:
-    """Which DRRs of a CT are wanted; each field is described at ``drr_files``."""
-
-    preset: str = "cranial-biplanar"
-    size: int | Sequence[int] = 128
-    views: Sequence[str] = ("AP", "LAT")
-    sad_mm: float | None = None
-    sdd_mm: float | None = None
-    isocentre: str | Sequence[float] | None = None
-    parallel: bool = False
-    spacing_mm: Numbers | None = None
-    detector_mm: Numbers | None = None
-    rotate_deg: float = 0.0
-    detector_offset_mm: Sequence[float] = (0.0, 0.0)
-    formats: Sequence[str] = ("nrrd", "png")
-    structures: Sequence[str] = ()
-    physics: str | Mapping[str, Any] = "line-integral"
-    seed: int = 0
-    window: Sequence[float] | None = None
-
-    def geometry(self, isocentre_lps: Sequence[float] = (0.0, 0.0, 0.0)) -> AcquisitionGeometry:
-        """Return the views about an isocentre; refuses what cannot be built."""
-        return from_preset(
-            self.preset,
-            isocentre_lps=isocentre_lps,
-            size=self.size,
-            views=self.views,
-            sad_mm=self.sad_mm,
-            sdd_mm=self.sdd_mm,
-            beam="parallel" if self.parallel else None,
-            spacing_mm=self.spacing_mm,
-            detector_mm=self.detector_mm,
-            rotate_deg=self.rotate_deg,
-            detector_offset_mm=self.detector_offset_mm,
-        )
-
-    def suffixes(self) -> list[str]:
-        """Return the files' suffixes; refuses unknown formats and none."""
-        unknown = [name for name in self.formats if name not in SUFFIX_OF_FORMAT]
-        if unknown or not self.formats:
-            raise InputError(
-                "FORMAT_UNKNOWN",
-                f"There is no DRR format {unknown[0]!r}." if unknown else "No format is named.",
-                f"Use one or more of {', '.join(SUFFIX_OF_FORMAT)}.",
-            )
-        return [SUFFIX_OF_FORMAT[name] for name in dict.fromkeys(self.formats)]
-
-    def wishes(self) -> list[StructureWish]:
-        """Return the structures; refuses unknown ones and one name twice."""
-        wishes = [structure_wish(text) for text in self.structures]
-        names = [wish.name for wish in wishes]
-        for name in names:
-            if names.count(name) > 1:
-                raise InputError(
-                    "STRUCTURE_TWICE", f"The structure {name} is asked for twice.", "Rename one."
-                )
-        return wishes
-
-    def options(self) -> DrrOptions | None:
-        """Return what to simulate, or None for plain line integrals."""
-        if self.physics == "line-integral":
-            return None
-        from TomoRayCore.physics.options import DrrOptions, options_named
-
-        if isinstance(self.physics, str):
-            options = options_named(self.physics)
-        else:
-            options = DrrOptions.from_dict(self.physics)
-        return None if options == DrrOptions() else options
-
-    def file_names(self) -> list[str]:
-        """Return the names of all files that will be written; refuses what cannot be done."""
-        parts = ["", *(wish.name for wish in self.wishes())]
-        suffixes = self.suffixes()
-        self.options()
-        return [
-            f"{_stem(label, part)}{suffix}"
-            for label in self.geometry().labels
-            for part in parts
-            for suffix in suffixes
-        ] + [GEOMETRY, SIDECAR]
-
-
-@dataclass(frozen=True, eq=False)
-class Projected:
-    """One image to be written.
-
-    Attributes:
-        label: Its view.
-        pixels: (R, C).
-        quantity: What they mean.
-        record: How they were made.
-    """
-
-    label: str
-    pixels: Image
-    quantity: FileQuantity
-    record: DrrRecord
 
 
 def drr_files(
@@ -262,8 +133,8 @@ def write_drrs(
     warnings = more + warnings
     geometry = request.geometry(centre_lps)
     source_sha256 = sha256_of(ct)
-    images = _project(volume, geometry, request, source_sha256, progress.part(0.4, 0.9))
-    _refuse_empty(images, geometry)
+    images = project_request(volume, geometry, request, source_sha256, progress.part(0.4, 0.9))
+    refuse_empty(images, geometry)
     progress("writing", 0.9, f"Writing {len(images)} images")
     outputs = _write(out_dir, images, geometry, request, warnings)
     progress("done", 1.0, f"{len(images)} images written")
@@ -306,147 +177,6 @@ def _isocentre(
     return (x, y, z), []
 
 
-def _project(
-    volume: Volume,
-    geometry: AcquisitionGeometry,
-    request: DrrRequest,
-    source_sha256: str,
-    progress: Progress,
-) -> list[Projected]:
-    """Return all images: of the whole volume first, then of each structure."""
-    options, wishes = request.options(), request.wishes()
-    if options is None:
-        return _line_integrals(volume, geometry, wishes, source_sha256, progress)
-    built_in = tuple(wish.name for wish in wishes if wish.built_in)
-    others = [wish for wish in wishes if not wish.built_in]
-    share = 1 / (1 + len(others))
-    whole = replace(options, structures=built_in)
-    found = _simulate(volume, geometry, whole, request, source_sha256, progress.part(0, share))
-    for number, wish in enumerate(others, start=1):
-        part = progress.part(number * share, (number + 1) * share)
-        alone = _alone(volume, wish)
-        for image in _simulate(alone, geometry, options, request, source_sha256, part):
-            record = replace(image.record, structure=wish.name)
-            found.append(replace(image, record=record))
-    return found
-
-
-def _line_integrals(
-    volume: Volume,
-    geometry: AcquisitionGeometry,
-    wishes: Sequence[StructureWish],
-    source_sha256: str,
-    progress: Progress,
-) -> list[Projected]:
-    """Return line integrals at 60 keV, of everything in one pass over the volume."""
-    if not wishes:
-        images = {"": project(volume, geometry, progress=progress)}
-    else:
-        volume, structures = _structures(volume, wishes)
-        everything = {"": Structure(hu_range=(-math.inf, math.inf)), **structures}
-        images = project_structures(volume, geometry, everything, progress=progress)
-    return [
-        Projected(
-            label,
-            pixels,
-            "line_integral",
-            DrrRecord(WATER_60KEV.to_dict(), structure=name, source_sha256=source_sha256),
-        )
-        for name, of_structure in images.items()
-        for label, pixels in zip(geometry.labels, of_structure, strict=True)
-    ]
-
-
-def _structures(
-    volume: Volume, wishes: Sequence[StructureWish]
-) -> tuple[Volume, dict[str, Structure]]:
-    """Return the volume, its axes in the masks' order if there are any, and what was wished."""
-    found: dict[str, Structure] = {}
-    for wish in wishes:
-        if wish.hu_range is not None:
-            found[wish.name] = Structure(hu_range=wish.hu_range)
-        elif wish.built_in:
-            found[wish.name] = BONE if wish.name == "bone" else SOFT_TISSUE
-        else:
-            volume, mask = _with_mask(volume, wish)
-            found[wish.name] = Structure(mask=mask)
-    return volume, found
-
-
-def _simulate(
-    volume: Volume,
-    geometry: AcquisitionGeometry,
-    options: DrrOptions,
-    request: DrrRequest,
-    source_sha256: str,
-    progress: Progress,
-) -> list[Projected]:
-    from TomoRayCore.physics.options import DrrOptions
-    from TomoRayCore.physics.simulate import simulate
-
-    found = []
-    plain = replace(options, structures=()) == DrrOptions()
-    for view in simulate(volume, geometry, options, request.seed, progress):
-        quantity = QUANTITIES.get(view.quantity, "relative")
-        physics = {name: value for name, value in view.applied.items() if name != "mu_rule"}
-        if options.noisy:
-            physics["seed"] = request.seed
-        record = DrrRecord(
-            view.applied["mu_rule"], {} if plain else physics, source_sha256=source_sha256
-        )
-        found.append(Projected(view.label, view.pixels, quantity, record))
-        found += [
-            Projected(view.label, pixels, quantity, replace(record, structure=name))
-            for name, pixels in view.structures.items()
-        ]
-    return found
-
-
-def _alone(volume: Volume, wish: StructureWish) -> Volume:
-    """Return the volume with air in place of all but one structure."""
-    if wish.hu_range is not None:
-        low, high = wish.hu_range
-        inside = (volume.array_hu >= low) & (volume.array_hu < high)
-    else:
-        volume, inside = _with_mask(volume, wish)
-    air = volume.array_hu.dtype.type(AIR_HU)
-    return Volume(np.where(inside, volume.array_hu, air), volume.ijk_to_lps, volume.metadata)
-
-
-def _with_mask(volume: Volume, wish: StructureWish) -> tuple[Volume, NDArray[np.bool_]]:
-    """Return the volume and a mask from a file with the same order of axes."""
-    from TomoRayCore.resample import reorient_to_lps
-
-    if wish.mask is None:
-        raise TypeError("a structure with a mask is needed")
-    upright, mask = reorient_to_lps(volume), reorient_to_lps(read_volume(wish.mask))
-    if not upright.grid.same_as(mask.grid, MASK_TOLERANCE_MM):
-        raise InputError(
-            "MASK_MISMATCH",
-            f"The mask {wish.mask.name} does not lie on the voxels of the CT.",
-            "Resample the mask to the CT's grid.",
-        )
-    return upright, mask.array_hu != 0
-
-
-def _refuse_empty(images: Sequence[Projected], geometry: AcquisitionGeometry) -> None:
-    """Refuse images without contrast; noise hides them."""
-    blank = [image.record.structure for image in images if not np.ptp(image.pixels)]
-    if "" not in blank and blank:
-        raise InputError(
-            "STRUCTURE_EMPTY",
-            f"Nothing of the structure {blank[0]} is seen.",
-            "Check its range in HU or its mask.",
-        )
-    if blank:
-        x, y, z = geometry.isocentre_lps
-        raise InputError(
-            "NOTHING_PROJECTED",
-            f"About the isocentre ({x:g}, {y:g}, {z:g}) mm no ray meets anything but air.",
-            "Give an isocentre inside the head: head, centre, or LPS mm within the CT.",
-        )
-
-
 def _write(
     out_dir: Path,
     images: Sequence[Projected],
@@ -464,7 +194,7 @@ def _write(
             for name, suffix in zip(
                 dict.fromkeys(request.formats), request.suffixes(), strict=True
             ):
-                file = f"{_stem(image.label, part)}{suffix}"
+                file = f"{file_stem(image.label, part)}{suffix}"
                 write_drr(
                     stage / file,
                     image.pixels,
@@ -505,10 +235,6 @@ def _sidecar(
         "files": files,
         "warnings": list(warnings),
     }
-
-
-def _stem(label: str, structure: str) -> str:
-    return f"{label.lower()}-{structure}" if structure else label.lower()
 
 
 def _two(numbers: Sequence[float]) -> tuple[float, float]:

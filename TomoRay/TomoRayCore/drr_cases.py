@@ -11,7 +11,8 @@ from typing import Any
 
 from TomoRayCore.case_runner import Outcome, Work, run_cases
 from TomoRayCore.case_table import Case, Row, read_cases, row_of
-from TomoRayCore.drr_case import DrrRequest, write_drrs
+from TomoRayCore.drr_case import write_drrs
+from TomoRayCore.drr_request import DrrRequest
 from TomoRayCore.errors import InputError
 from TomoRayCore.io.atomic import full_suffix
 from TomoRayCore.outputs import sha256_of

@@ -14,7 +14,7 @@ from TomoRayCore.view_names import view_angle
 
 if TYPE_CHECKING:
     from TomoRayCore.case_runner import Outcome
-    from TomoRayCore.drr_case import DrrRequest
+    from TomoRayCore.drr_request import DrrRequest
 
 DESCRIPTION = """\
 Compute DRRs (digitally reconstructed radiographs) of CTs.
@@ -70,7 +70,7 @@ def add_commands(commands: Any) -> None:
 
 def request_of(arguments: argparse.Namespace) -> DrrRequest:
     """Return what the options ask for."""
-    from TomoRayCore.drr_case import DrrRequest
+    from TomoRayCore.drr_request import DrrRequest
 
     return DrrRequest(
         preset=arguments.preset,
