@@ -264,6 +264,18 @@ def test_the_volume_is_the_plain_networks():
     torch.testing.assert_close(ours(pair), expected, atol=1e-4 * expected.max().item(), rtol=0)
 
 
+def test_bfloat16_departs_from_float32_as_far_as_the_plain_network_does():
+    """Sixty instance norms in a row magnify it, at random weights to half the volume's spread."""
+    ours = lively(build("x2ct-biplanar", {"width": 0.0625})).eval()
+    plain = PlainX2CT(0.0625).eval()
+    plain.load_state_dict(ours.state_dict())
+    pair = torch.rand(1, 2, 128, 128, generator=torch.Generator().manual_seed(8))
+    exact = ours(pair)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = ours(pair).float(), plain(pair).float()
+    assert (found - expected).abs().mean() < 0.5 * (expected - exact).abs().mean()
+
+
 def test_the_shipped_model_gives_the_voxels_it_gave():
     """Recorded before kernels were permuted and links summed up; to rounding."""
     from TomoRayCore.bundle import read_bundle

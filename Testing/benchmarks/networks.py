@@ -1,6 +1,6 @@
 """CPU seconds and peak memory of a network against the same one written plainly.
 
-python Testing/benchmarks/networks.py [--width 1.0] [--threads 1]
+python -m Testing.benchmarks.networks [--width 1.0] [--threads 1]
 
 Each network runs one volume in a process of its own, after one that warms up at a sixteenth of the
 width. One JSON line for each quantity: ``name``, ``unit``, ``ours``, ``peer``, ``ratio`` (ours over
@@ -21,13 +21,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+MODULE = "Testing.benchmarks.networks"
 SIDES = ("ours", "plain")
+WARM_UP_WIDTH = 1 / 16
 
 
 def generators() -> dict[str, Callable]:
     """The two networks; their weights have the same names."""
-    from plain_x2ct import PlainX2CT
-
+    from Testing.Support.plain_x2ct import PlainX2CT
     from TomoRayCore.nets import build
 
     return {
@@ -43,7 +44,7 @@ def measure(side: str, width: float, threads: int, output: Path) -> dict[str, fl
 
     torch.set_num_threads(threads)
     make = generators()[side]
-    small = make(width / 16).eval()
+    small = make(WARM_UP_WIDTH).eval()
     net = make(width).eval()
     generator = torch.Generator().manual_seed(2)
     with torch.inference_mode():
@@ -69,11 +70,20 @@ def compare(width: float, threads: int) -> list[dict[str, object]]:
     with tempfile.TemporaryDirectory() as folder:
         for side in SIDES:
             path = Path(folder) / f"{side}.npy"
-            command = [sys.executable, __file__, "--width", str(width), "--threads", str(threads)]
+            command = [
+                sys.executable,
+                "-m",
+                MODULE,
+                "--width",
+                str(width),
+                "--threads",
+                str(threads),
+            ]
             done = subprocess.run(
                 [*command, "--side", side, "--output", str(path)],
                 check=True,
                 capture_output=True,
+                cwd=ROOT,
                 text=True,
             )
             found[side] = json.loads(done.stdout)
