@@ -10,7 +10,6 @@ import yaml
 
 import TomoRayTraining
 from TomoRayCore.errors import InputError
-from TomoRayCore.nets import GENERATORS
 from TomoRayTraining.config import Config, OptimisationConfig, read_config
 from TomoRayTraining.recipes import RECIPES
 
@@ -31,8 +30,8 @@ def test_the_shipped_experiments_can_be_read_and_run(path):
     config = read_config(path)
     # A later stage trains the same model on, so it keeps the model's name.
     assert config.name == path.stem.split("-stage")[0]
-    assert config.model.architecture in GENERATORS
     assert config.optimisation.recipe in RECIPES
+    assert config.model.architecture in RECIPES[config.optimisation.recipe].REGISTRY
 
 
 def test_there_is_a_shipped_experiment():
