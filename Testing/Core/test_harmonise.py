@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from TomoRayCore.checks import check_radiographs
 from TomoRayCore.drr import project
 from TomoRayCore.errors import InputError
 from TomoRayCore.harmonise import (
@@ -23,6 +24,7 @@ from TomoRayCore.harmonise import (
 )
 from TomoRayCore.phantom import make_phantom
 from TomoRayCore.presets import from_preset
+from TomoRayCore.radiograph import Radiograph
 
 SHAPE = (90, 76)
 
@@ -177,3 +179,13 @@ def test_a_reference_is_the_mean_over_heads():
 def test_what_is_no_reference_is_refused(quantiles):
     with pytest.raises(ValueError, match="rising row"):
         ViewReference(quantiles)
+
+
+def test_a_bright_collimator_does_not_make_a_film_look_inverted():
+    def warned(image: np.ndarray) -> bool:
+        films = [Radiograph(image, "AP", (1.0, 1.0)), Radiograph(image.T, "LAT", (1.0, 1.0))]
+        return any(warning.startswith("INVERTED?") for warning in check_radiographs(films))
+
+    film = hidden(ellipse(80, 90), (6, 74, 9, 84), 6.0)
+    assert not warned(film)
+    assert warned(film.max() - ellipse(80, 90))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from TomoRayCore.errors import InputError
+from TomoRayCore.harmonise import exposed_field
 from TomoRayCore.head import HeadLocation, locate_head
 from TomoRayCore.radiograph import Radiograph
 from TomoRayCore.volume import Volume
@@ -144,7 +145,8 @@ def _same_image(first: Radiograph, second: Radiograph) -> bool:
 
 
 def _looks_inverted(radiograph: Radiograph) -> bool:
-    pixels = radiograph.pixels
+    top, bottom, left, right = exposed_field(radiograph.pixels)
+    pixels = radiograph.pixels[top:bottom, left:right]
     rows, columns = (max(1, n // 10) for n in pixels.shape)
     corners = np.concatenate([pixels[:rows, :columns].ravel(), pixels[:rows, -columns:].ravel()])
     middle = pixels[4 * rows : 6 * rows, 4 * columns : 6 * columns]
