@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from TomoRayCore.errors import InputError
 from TomoRayCore.nets import DISCRIMINATORS
 from TomoRayCore.nets.rt_srts import Segmented
+from TomoRayCore.nets.sdct_discriminator import Rebuilt
 from TomoRayTraining.config import Config, DataConfig, LossConfig, ModelConfig
 from TomoRayTraining.losses import ADVERSARIES, mse_loss, voxel_terms
+from TomoRayTraining.perceptual import axial_slices
 from TomoRayTraining.recipes import RECIPES, recipe
 from TomoRayTraining.recipes.gan import GanRecipe
 from TomoRayTraining.recipes.implicit import ImplicitRecipe
@@ -339,3 +341,52 @@ def test_without_its_losses_the_second_branch_is_not_run(adversary):
     assert update.terms.keys() == {"mse", "projection", "adversarial"}
     with pytest.raises(InputError, match="generator of pairs"):
         RECIPES["dual-branch"](Constant(torch.zeros(1)), dual_branch(contrastive=1.0))
+
+
+class Rebuilding(Verdict):
+    """A discriminator whose decoders are off by known amounts."""
+
+    def rebuild(self, volume: Tensor, images: Tensor, octant: int) -> tuple[Tensor, Rebuilt]:
+        half = volume[..., ::2, ::2, ::2]
+        return self(volume, images), Rebuilt(half + 0.1, half, half - 0.3, half)
+
+
+def test_sdct_adds_what_the_discriminator_rebuilds(monkeypatch):
+    monkeypatch.setitem(DISCRIMINATORS, "rebuilding", Rebuilding)
+    loss = LossConfig(
+        mse=10,
+        l1=0,
+        projection=10,
+        adversarial=0.1,
+        perceptual=0.01,
+        self_supervised=10,
+        backbone="random",
+    )
+    config = Config("x", model=ModelConfig(discriminator="rebuilding"), loss=loss)
+    torch.manual_seed(2)
+    data = batch(32)
+    prediction = data["target"].flip(3)
+    recipe = RECIPES["sdct"](Constant(prediction), config)
+    first, second = recipe.updates(data)
+    filled = prediction * data["mask"] + data["target"] * (1 - data["mask"])
+    distance = recipe._perceptual(axial_slices(filled), axial_slices(data["target"]))
+    torch.testing.assert_close(first.terms["perceptual"], distance)
+    torch.testing.assert_close(
+        first.loss,
+        10 * (first.terms["mse"] + first.terms["projection"])
+        + 0.1 * first.terms["adversarial"]
+        + 0.01 * distance,
+    )
+    torch.testing.assert_close(second.terms["self_supervised"], torch.tensor(10 * 0.1))
+    half = data["target"][..., ::2, ::2, ::2]
+    looks = sum(
+        recipe._perceptual(axial_slices(half + shift), axial_slices(half)) for shift in (0.1, -0.3)
+    )
+    torch.testing.assert_close(second.terms["perceptual"], 0.01 * looks)
+    torch.testing.assert_close(second.loss, sum(second.terms.values()))
+
+
+def test_sdct_refuses_a_discriminator_that_rebuilds_nothing(adversary):
+    config = Config("x", model=ModelConfig(discriminator="verdict"))
+    with pytest.raises(InputError, match="rebuilds nothing"):
+        RECIPES["sdct"](Constant(torch.zeros(1)), config)

@@ -11,6 +11,7 @@ from TomoRayTraining.recipes.duolift import DuoLiftCnnRecipe, DuoLiftGanRecipe
 from TomoRayTraining.recipes.gan import GanRecipe
 from TomoRayTraining.recipes.implicit import ImplicitRecipe
 from TomoRayTraining.recipes.regression import RegressionRecipe
+from TomoRayTraining.recipes.sdct import SdctRecipe
 from TomoRayTraining.recipes.segmented import SegmentedRecipe
 from TomoRayTraining.recipes.slices import SliceRecipe
 from TomoRayTraining.recipes.xrecon import XReconRecipe
@@ -24,6 +25,7 @@ RECIPES: dict[str, type[Recipe]] = {
     "slices": SliceRecipe,
     "segmented": SegmentedRecipe,
     "xrecon": XReconRecipe,
+    "sdct": SdctRecipe,
     "dual-branch": DualBranchRecipe,
     "cyclegan": CycleGanRecipe,
     "diffusion": DiffusionRecipe,

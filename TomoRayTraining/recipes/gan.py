@@ -48,7 +48,7 @@ class GanRecipe(Recipe):
         terms["adversarial"] = self._adversary.fool(verdict)
         yield Update("generator", weighted(self.weights, terms), terms)
         terms = self.discriminator_terms(shown.detach(), batch)
-        yield Update("discriminator", self.weights.adversarial * sum_of(terms), terms)
+        yield Update("discriminator", sum_of(terms), terms)
 
     def predict(self, batch: Batch) -> list[Tensor]:
         """Return the volume, and after it whatever else ``generator_terms`` compares."""
@@ -59,11 +59,11 @@ class GanRecipe(Recipe):
         return voxel_terms(predictions[0], batch["target"], batch["mask"])
 
     def discriminator_terms(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return the terms of the discriminator's loss."""
-        return {
-            "real": self._adversary.accept(self.discriminator(batch["target"], batch["images"])),
-            "fake": self._adversary.reject(self.discriminator(fake, batch["images"])),
-        }
+        """Return the terms of the discriminator's loss, which is their sum."""
+        weight, adversary = self.weights.adversarial, self._adversary
+        real = self.discriminator(batch["target"], batch["images"])
+        rejected = adversary.reject(self.discriminator(fake, batch["images"]))
+        return {"real": weight * adversary.accept(real), "fake": weight * rejected}
 
 
 def sum_of(terms: Mapping[str, Tensor]) -> Tensor:
