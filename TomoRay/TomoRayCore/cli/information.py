@@ -54,7 +54,8 @@ def list_architectures() -> list[dict[str, Any]]:
     for name, generator in GENERATORS.items():
         with torch.device("meta"):  # counts without taking the memory
             count = parameter_count(build(name))
-        summary = (generator.__doc__ or "").strip().partition("\n")[0]
+        kind = getattr(generator, "func", generator)  # a variant is a partial of its class
+        summary = (kind.__doc__ or "").strip().partition("\n")[0]
         found.append({"name": name, "parameters": count, "summary": summary})
     return found
 
