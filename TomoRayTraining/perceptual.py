@@ -30,14 +30,17 @@ RANDOM = "random"
 
 
 class PerceptualDistance:
-    """Mean squared distance of a fixed backbone's features, averaged over its five depths.
+    """Squared distance of a fixed backbone's features, summed over its five depths.
+
+    Normalised, the squares are summed over channels and averaged over places: LPIPS (Zhang et al.,
+    CVPR 2018, equation 1) with all its learned channel weights 1. Otherwise they are averaged over
+    channels and places: the perceptual loss of Johnson et al., ECCV 2016, and DCT-Net's.
 
     Not a module: it has nothing to train and belongs in no checkpoint.
 
     Args:
         backbone: A safetensors file with VGG-16's weights, or ``random``.
-        normalise: Divide features by their length over channels first, as LPIPS does (Zhang et
-            al., CVPR 2018; without its learned channel weights).
+        normalise: Divide features by their length over channels first, as LPIPS does.
         width: Factor on the channels; below 1 only ``random`` fits.
 
     Raises:
@@ -52,15 +55,15 @@ class PerceptualDistance:
         self._features.requires_grad_(False).eval()
 
     def __call__(self, one: Tensor, other: Tensor) -> Tensor:
-        """Compare two batches of grey images (N, 1, H, W) in [0, 1]; a scalar.
+        """Compare two batches of images (N, 1 or 3, H, W) in [0, 1]; a scalar.
 
         Gradients flow into both.
         """
-        terms = [
-            (a - b).square().mean()
-            for a, b in zip(self.features(one), self.features(other), strict=True)
-        ]
-        return torch.stack(terms).mean()
+        terms = []
+        for a, b in zip(self.features(one), self.features(other), strict=True):
+            squares = (a - b).square()
+            terms.append((squares.sum(dim=1) if self._normalise else squares).mean())
+        return torch.stack(terms).sum()
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Return the rectified features at the five depths, (N, C, H', W') each."""

@@ -26,6 +26,26 @@ def test_equal_images_have_no_distance_and_others_have(distance):
     assert distance(one, other).item() > distance(one, one + 0.1 * (other - one)).item() > 0
 
 
+@pytest.mark.parametrize("normalise", [True, False], ids=["LPIPS", "plain"])
+def test_the_distance_is_its_formula(normalise):
+    """Squares summed over depths; over channels too where features have length one."""
+    torch.manual_seed(1)
+    distance = PerceptualDistance(RANDOM, normalise=normalise, width=0.125)
+    one, other = images(1), images(2)
+    expected = 0.0
+    for a, b in zip(distance.features(one), distance.features(other), strict=True):
+        examples, channels, height, width = a.shape
+        places = examples * height * width
+        expected += float(((a - b) ** 2).sum()) / (places if normalise else places * channels)
+    assert distance(one, other).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_grey_image_is_the_same_in_three_channels(distance):
+    one, other = images(1), images(2)
+    grey, colour = distance(one, other), distance(one.expand(-1, 3, -1, -1), other)
+    assert colour.item() == pytest.approx(grey.item(), rel=1e-6)
+
+
 def test_gradients_reach_both_images_and_no_weight(distance):
     one, other = images(1).requires_grad_(), images(2).requires_grad_()
     distance(one, other).backward()

@@ -233,6 +233,21 @@ def test_slices_are_compared_with_the_same_slices_of_the_target(seed):
     torch.testing.assert_close(update.loss, update.terms["l1"] + 0.5 * update.terms["perceptual"])
 
 
+def test_all_three_channels_of_a_slice_are_looked_at():
+    """Channels that err in opposite directions err, as in the published loss."""
+
+    class Coloured(Sliced):
+        def slices(self, *arguments) -> Tensor:
+            error = torch.tensor([0.2, 0.0, -0.2]).view(1, 1, 3, 1, 1)
+            return super().slices(*arguments) + error
+
+    data = batch()
+    config = Config("x", loss=LossConfig(l1=1, perceptual=1, backbone="random"))
+    (update,) = RECIPES["slices"](Coloured(data["target"].clone()), config).updates(data)
+    assert update.terms["l1"].item() == pytest.approx(0.4 / 3, rel=1e-4)
+    assert update.terms["perceptual"].item() > 1e-6
+
+
 class Segmenting(Constant):
     """A generator that is 80 % sure of a given region."""
 

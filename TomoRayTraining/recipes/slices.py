@@ -56,6 +56,6 @@ class SliceRecipe(Recipe):
         )
         terms = {"l1": masked_mean((prediction - target).abs().mean(dim=2, keepdim=True), mask)}
         if self._perceptual is not None:
-            filled = (prediction * mask + target * (1 - mask)).mean(dim=2, keepdim=True)
+            filled = prediction * mask + target * (1 - mask)  # three channels, as published
             terms["perceptual"] = self._perceptual(filled.flatten(0, 1), target.flatten(0, 1))
         yield Update("generator", weighted(self.weights, terms), terms)
