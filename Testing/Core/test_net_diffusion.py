@@ -18,6 +18,7 @@ from TomoRayCore.nets.diffusion import (
     denoising_loss,
     sample_ddim,
     sample_ddpm,
+    sample_released,
 )
 from TomoRayCore.nets.diffusion_unet import DenoisingUNet
 
@@ -173,6 +174,39 @@ def test_ddpm_finds_a_certain_image():
     condition, view = torch.zeros(1, 1, 6, 6).double(), torch.zeros(1, dtype=torch.long)
     found = sample_ddpm(Oracle(image, 0.0, schedule), condition, view, schedule)
     assert torch.allclose(found, image, atol=1e-6)
+
+
+def test_the_released_code_goes_on_with_the_clean_image_of_each_step():
+    schedule, seen = cosine_schedule(6), []
+    oracle = Oracle(torch.tensor(0.1, dtype=torch.float64), 0.3, schedule)
+
+    def denoiser(noisy: Tensor, condition: Tensor, time: Tensor, view: Tensor) -> Tensor:
+        seen.append(noisy)
+        return oracle(noisy, condition, time, view)
+
+    condition, view = torch.zeros(1, 1, 8, 8).double(), torch.zeros(1, dtype=torch.long)
+    found = sample_released(denoiser, condition, view, schedule, steps=6)
+    for number, (before, after) in enumerate(zip(seen, [*seen[1:], found], strict=True)):
+        step = 5 - number
+        noise = oracle(before, condition, torch.tensor([step]), view)
+        kept = schedule.kept[step]
+        clean = (before - (1 - kept).sqrt() * noise) / kept.sqrt()
+        assert torch.allclose(after, clean.clamp(-1, 1), atol=1e-9)
+    assert len(seen) == 6
+
+
+def test_a_network_samples_by_its_scheme():
+    torch.manual_seed(9)
+    paper = BoneSuppression(**SMALL, steps=8, sampling_steps=3)
+    released = BoneSuppression(**SMALL, steps=8, sampling_steps=3, scheme="released")
+    released.load_state_dict(paper.state_dict())
+    shown, view = films(1, 2, 16, 16), torch.tensor([0, 1])
+    signed = 2 * shown.reshape(2, 1, 16, 16) - 1
+    with torch.no_grad():
+        for net, sample in ((paper, sample_ddim), (released, sample_released)):
+            expected = sample(net.denoiser, signed, view, net.schedule, 3, 0)
+            assert torch.equal(net(shown), (expected.reshape(shown.shape) + 1) / 2)
+    assert not torch.allclose(paper(shown), released(shown), atol=1e-3)
 
 
 @pytest.mark.parametrize("sample", [sample_ddim, sample_ddpm])

@@ -4,8 +4,9 @@ Chen et al., "BS-Diff", ISBI 2024, first stage; used by DCT-Net for its second b
 model knows frontal chest films; this one is trained on pairs of projections of a CT and of the same
 CT with bone replaced by soft tissue, frontal and lateral (``TomoRayTraining.synthesis``).
 
-Departures: DDIM sampling in few steps (the published code takes all 1000 of DDPM), one network for
-both views, and 0-to-1 images outside, as reconstruction networks have.
+Departures: DDIM sampling in few steps (``scheme="released"`` samples as the published code does, in
+which 1000 steps are usual), one network for both views, and 0-to-1 images outside, as
+reconstruction networks have.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from TomoRayCore.nets.diffusion import (
     cosine_schedule,
     denoising_loss,
     sample_ddim,
+    sample_released,
 )
 from TomoRayCore.nets.diffusion_unet import (
     ATTENTION,
@@ -90,7 +92,7 @@ class BoneSuppression(nn.Module):
         seed: int | None = None,
         report: StepReport | None = None,
     ) -> Tensor:
-        """Return the images without bone, sampled with DDIM.
+        """Return the images without bone, sampled with DDIM or, by scheme, as released.
 
         Args:
             images: (B, V, H, W).
@@ -102,7 +104,8 @@ class BoneSuppression(nn.Module):
             InputError: ``BAD_SHAPE`` or ``BAD_CONFIG``.
         """
         films, view = self._films(images)
-        clean = sample_ddim(
+        sample = sample_released if self.scheme == "released" else sample_ddim
+        clean = sample(
             self.denoiser,
             films,
             view,

@@ -1,4 +1,4 @@
-"""Conditional diffusion: the schedule of noise, the training loss, and two ways to sample.
+"""Conditional diffusion: the schedule of noise, the training loss, and three ways to sample.
 
 Ho et al., "Denoising Diffusion Probabilistic Models", NeurIPS 2020 (loss, equation 14; sampling,
 algorithm 2); Song et al., "Denoising Diffusion Implicit Models", ICLR 2021 (equation 12 with
@@ -10,7 +10,7 @@ in -1 to 1. Random numbers come from CPU generators, so a seed gives the same im
 
 ``Scheme`` ``paper`` shows the denoiser the clean radiograph. ``released`` is the published code of
 BS-Diff: in training the radiograph gets noise of its own at the same step, and the gradient is
-multiplied by the loss; in sampling, which is ``sample_ddpm``, the radiograph is clean.
+multiplied by the loss; in sampling, which is ``sample_released``, the radiograph is clean.
 """
 
 from __future__ import annotations
@@ -149,21 +149,14 @@ def sample_ddim(
     Raises:
         InputError: ``BAD_CONFIG`` unless 1 <= steps <= T.
     """
-    if not 1 <= steps <= schedule.steps:
-        raise InputError(
-            "BAD_CONFIG",
-            f"Got {steps!r} sampling steps.",
-            f"Sample in 1 to {schedule.steps} steps.",
-        )
-    places = torch.linspace(schedule.steps - 1, 0, steps, dtype=torch.float64).round().tolist()
+    places = _places(schedule, steps)
     image = _noise_like(condition, torch.Generator().manual_seed(seed))
-    for done, place in enumerate(places):
-        step = int(place)
+    for done, step in enumerate(places):
         clean, noise = _predicted(denoiser, image, condition, view, schedule, step)
         if done + 1 == steps:
             image = clean
         else:
-            following = float(schedule.kept[int(places[done + 1])])
+            following = float(schedule.kept[places[done + 1]])
             image = math.sqrt(following) * clean + math.sqrt(1 - following) * noise
         if report is not None:
             report(done + 1, steps)
@@ -201,6 +194,29 @@ def sample_ddpm(
     return image
 
 
+def sample_released(
+    denoiser: Denoiser,
+    condition: Tensor,
+    view: Tensor,
+    schedule: NoiseSchedule,
+    steps: int = 1000,
+    seed: int = 0,
+    report: StepReport | None = None,
+) -> Tensor:
+    """Return images for radiographs as the published code of BS-Diff does, in T steps there.
+
+    At every step the sample becomes the clean image that was predicted, and nothing is mixed in:
+    no step but the first gets an image with as much noise as it was trained on. Arguments, result
+    and error as in ``sample_ddim``.
+    """
+    image = _noise_like(condition, torch.Generator().manual_seed(seed))
+    for done, step in enumerate(_places(schedule, steps)):
+        image, _ = _predicted(denoiser, image, condition, view, schedule, step)
+        if report is not None:
+            report(done + 1, steps)
+    return image
+
+
 def check_scheme(scheme: str) -> None:
     """Refuse an unknown scheme.
 
@@ -213,6 +229,18 @@ def check_scheme(scheme: str) -> None:
             f"Got the diffusion scheme {scheme!r}.",
             f"Schemes are {', '.join(get_args(Scheme))}.",
         )
+
+
+def _places(schedule: NoiseSchedule, steps: int) -> list[int]:
+    """Return so many steps, evenly spaced from the schedule's last one to its first."""
+    if not 1 <= steps <= schedule.steps:
+        raise InputError(
+            "BAD_CONFIG",
+            f"Got {steps!r} sampling steps.",
+            f"Sample in 1 to {schedule.steps} steps.",
+        )
+    places = torch.linspace(schedule.steps - 1, 0, steps, dtype=torch.float64).round()
+    return [int(place) for place in places.tolist()]
 
 
 def _predicted(
