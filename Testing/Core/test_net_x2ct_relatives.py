@@ -80,6 +80,19 @@ def test_checkpointing_changes_no_gradient(name):
         torch.testing.assert_close(recomputed, plain)
 
 
+def test_checkpointing_does_not_let_2dcnns_norms_count_an_image_twice():
+    buffers = []
+    for checkpointing in (False, True):
+        net = small("cnn2d", checkpointing=checkpointing).train()
+        for _ in range(2):
+            net(images("cnn2d", batch=2)).square().sum().backward()
+        assert {m.momentum for m in net.modules() if isinstance(m, nn.BatchNorm2d)} == {0.1}
+        buffers.append(dict(net.named_buffers()))
+    plain, recomputed = buffers
+    assert plain["tail.0.1.num_batches_tracked"] == 2
+    assert all(torch.equal(recomputed[key], values) for key, values in plain.items())
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"input_size": 50}, {"output_size": 20}])
 def test_impossible_arguments_are_refused(name, wrong):

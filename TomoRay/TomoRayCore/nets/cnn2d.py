@@ -11,14 +11,16 @@ Departures: ``width`` scales all channel counts but the depth; the stem keeps th
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.nets.x2ct_parts import check_images, kept
+from TomoRayCore.nets.x2ct_parts import check_images
 
 STEM_CHANNELS = 64
 FIRST_BLOCKS = (128, 128, 128, 256)
@@ -37,8 +39,8 @@ class CNN2D(nn.Module):
         input_size: Edge I of the images: ``output_size`` or, as published, twice that.
         output_size: Edge S of the volume: a multiple of 16, at least 32.
         view_count: Images of an examination.
-        checkpointing: Whether training computes inner tensors again on the way back. Its batch
-            norms then see every image twice, which their running statistics forget.
+        checkpointing: Whether training computes inner tensors again on the way back. Running
+            statistics are those of the first time alone.
 
     Raises:
         InputError: ``ARCHITECTURE_ARGUMENTS``.
@@ -98,7 +100,37 @@ class CNN2D(nn.Module):
         return planes.transpose(1, 2)[:, None]
 
     def _kept(self, block: nn.Module, x: Tensor) -> Tensor:
-        return cast(Tensor, kept(self.checkpointing, block, x))
+        if not (self.checkpointing and torch.is_grad_enabled()):
+            return cast(Tensor, block(x))
+        return cast(
+            Tensor,
+            checkpoint(
+                block,
+                x,
+                use_reentrant=False,
+                context_fn=lambda: (nullcontext(), Unremembered(block)),
+            ),
+        )
+
+
+class Unremembered:
+    """A context in which a network's batch norms leave their running statistics alone.
+
+    They are passed to the norms all the same: a recomputation must save what the first one saved.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        self._norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+        self._usual: list[tuple[float | None, Tensor | None]] = []
+
+    def __enter__(self) -> None:
+        self._usual = [(norm.momentum, norm.num_batches_tracked) for norm in self._norms]
+        for norm in self._norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
+
+    def __exit__(self, *_: object) -> None:
+        for norm, usual in zip(self._norms, self._usual, strict=True):
+            norm.momentum, norm.num_batches_tracked = usual
 
 
 class Residual(nn.Module):
