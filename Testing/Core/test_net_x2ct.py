@@ -231,11 +231,8 @@ def test_the_unused_layers_are_the_documented_ones():
 @pytest.mark.parametrize("flags", FLAGS[1:], ids=lambda flags: "-".join(flags))
 def test_each_flag_changes_the_volume(flags):
     full, other = lively(slim()).eval(), lively(slim(**flags)).eval()
-    same = {
-        key: tensor
-        for key, tensor in full.state_dict().items()
-        if other.state_dict()[key].shape == tensor.shape
-    }
+    shapes = {key: tensor.shape for key, tensor in other.state_dict().items()}
+    same = {k: t for k, t in full.state_dict().items() if shapes[k] == t.shape}
     other.load_state_dict(same, strict=False)
     assert not torch.allclose(other(images()), full(images()), atol=1e-3)
 
@@ -253,12 +250,18 @@ def test_without_concatenation_the_volume_hears_the_first_cubes_only():
 # ---------------------------------------------------------------------------- the same numbers
 
 
-def test_the_volume_is_the_plain_networks():
-    arguments = {"width": 0.0625, "feed_cube_back": True}
-    ours = lively(build("x2ct-biplanar", arguments)).eval()
-    plain = PlainX2CT(0.0625, feed_cube_back=True).eval()
+def ours_and_plain(feed_cube_back: bool) -> tuple[nn.Module, nn.Module]:
+    """Return two networks of the same weights and of equal image and volume size."""
+    ours = lively(slim(output_size=64, feed_cube_back=feed_cube_back)).eval()
+    plain = PlainX2CT(0.0625, feed_cube_back, size=64).eval()
     plain.load_state_dict(ours.state_dict())
-    pair = torch.rand(1, 2, 128, 128, generator=torch.Generator().manual_seed(8))
+    return ours, plain
+
+
+@pytest.mark.parametrize("feed_cube_back", [False, True])
+def test_the_volume_is_the_plain_networks(feed_cube_back):
+    ours, plain = ours_and_plain(feed_cube_back)
+    pair = images(seed=8)
     expected = plain(pair)
     assert expected.std() > 0.01
     torch.testing.assert_close(ours(pair), expected, atol=1e-4 * expected.max().item(), rtol=0)
@@ -266,10 +269,8 @@ def test_the_volume_is_the_plain_networks():
 
 def test_bfloat16_departs_from_float32_as_far_as_the_plain_network_does():
     """Sixty instance norms in a row magnify it, at random weights to half the volume's spread."""
-    ours = lively(build("x2ct-biplanar", {"width": 0.0625})).eval()
-    plain = PlainX2CT(0.0625).eval()
-    plain.load_state_dict(ours.state_dict())
-    pair = torch.rand(1, 2, 128, 128, generator=torch.Generator().manual_seed(8))
+    ours, plain = ours_and_plain(feed_cube_back=False)
+    pair = images(seed=8)
     exact = ours(pair)
     with torch.autocast("cpu", torch.bfloat16):
         found, expected = ours(pair).float(), plain(pair).float()

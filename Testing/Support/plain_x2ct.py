@@ -16,8 +16,14 @@ LATERAL_ORDER = (0, 1, 4, 2, 3)  # (B, C, W, D, H)
 FRONTAL_BACK = (0, 1, 3, 2, 4)
 LATERAL_BACK = (0, 1, 3, 4, 2)
 DENSE_LAYERS = (6, 12, 24, 16, 6)
-EDGES = (8, 16, 32, 64, 128)
-CHANNELS = {4: 256, 8: 128, 16: 64, 32: 32, 64: 16, 128: 16}
+CHANNELS = (128, 64, 32, 16, 16)
+"""Channels of the decoders, coarse to fine."""
+
+
+def channels_at(size: int, width: float) -> dict[int, int]:
+    """Return the decoders' channels by cube edge, coarse to fine."""
+    edges = (size // 16, size // 8, size // 4, size // 2, size)
+    return {edge: max(1, round(n * width)) for edge, n in zip(edges, CHANNELS, strict=True)}
 
 
 def convolution(inputs: int, outputs: int) -> nn.Sequential:
@@ -68,21 +74,22 @@ class Link(nn.Module):
 class PlainDecoder(nn.Module):
     """The layers of one decoder."""
 
-    def __init__(self, width: float, extra: int) -> None:
+    def __init__(self, width: float, extra: int, size: int) -> None:
         super().__init__()
-        c = {edge: max(1, round(n * width)) for edge, n in CHANNELS.items()}
-        self.first = doubling(c[4], c[8])
-        self.compress = nn.ModuleDict({str(e): convolution(2 * c[e], c[e]) for e in EDGES})
+        c = channels_at(size, width)
+        edges = list(c)
+        self.first = doubling(max(1, round(256 * width)), c[edges[0]])
+        self.compress = nn.ModuleDict({str(e): convolution(2 * c[e], c[e]) for e in edges})
         self.extra = nn.ModuleDict(
             {
                 str(e): nn.Sequential(
-                    *(convolution(c[e], c[e]) for _ in range(1 if e == 128 else extra))
+                    *(convolution(c[e], c[e]) for _ in range(1 if e == size else extra))
                 )
-                for e in EDGES
+                for e in edges
             }
         )
-        self.rise = nn.ModuleDict({str(e): doubling(c[e], c[2 * e]) for e in EDGES[:-1]})
-        self.output = nn.Sequential(nn.Conv3d(c[128], 1, 7, padding=3), nn.ReLU())
+        self.rise = nn.ModuleDict({str(e): doubling(c[e], c[2 * e]) for e in edges[:-1]})
+        self.output = nn.Sequential(nn.Conv3d(c[size], 1, 7, padding=3), nn.ReLU())
 
     def onward(self, edge: int, cube: Tensor) -> Tensor:
         cube = self.extra[str(edge)](cube)
@@ -92,8 +99,9 @@ class PlainDecoder(nn.Module):
 class PlainBranch(nn.Module):
     """One view."""
 
-    def __init__(self, width: float) -> None:
+    def __init__(self, width: float, size: int) -> None:
         super().__init__()
+        decoders = channels_at(size, width)
         channels, growth = max(1, round(64 * width)), max(1, round(32 * width))
         self.stem = nn.Sequential(
             nn.ReflectionPad2d(3),
@@ -103,8 +111,8 @@ class PlainBranch(nn.Module):
         )
         self.stages, self.links = nn.ModuleList(), nn.ModuleDict()
         for number, layers in enumerate(DENSE_LAYERS):
-            edge = 128 // 2**number
-            self.links[str(edge)] = Link(channels, max(1, round(CHANNELS[edge] * width)))
+            edge = size // 2**number
+            self.links[str(edge)] = Link(channels, decoders[edge])
             down = nn.Sequential(
                 nn.InstanceNorm2d(channels),
                 nn.ReLU(),
@@ -118,11 +126,11 @@ class PlainBranch(nn.Module):
                 stage.append(nn.Sequential(nn.InstanceNorm2d(channels), nn.ReLU(), halve))
                 channels //= 2
             self.stages.append(nn.Sequential(*stage))
-        self.cube_channels = max(1, round(256 * width))
+        self.cube = (max(1, round(256 * width)), *[size // 32] * 3)
         self.to_cube = nn.Sequential(
-            nn.Linear(channels, self.cube_channels * 64), nn.Dropout(0.5), nn.ReLU()
+            nn.Linear(channels, self.cube[0] * (size // 32) ** 3), nn.Dropout(0.5), nn.ReLU()
         )
-        self.decoder = PlainDecoder(width, extra=2)
+        self.decoder = PlainDecoder(width, extra=2, size=size)
 
     def encode(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
         x, lifted = self.stem(image), {}
@@ -130,22 +138,24 @@ class PlainBranch(nn.Module):
             lifted[x.shape[-1]] = self.links[str(x.shape[-1])](x)
             x = stage(x)
         x = nn.functional.adaptive_avg_pool2d(x, 1).flatten(1)
-        return self.to_cube(x).view(-1, self.cube_channels, 4, 4, 4), lifted
+        return self.to_cube(x).view(-1, *self.cube), lifted
 
 
 class PlainX2CT(nn.Module):
-    """(B, 2, 128, 128) to (B, 1, 128, 128, 128).
+    """(B, 2, S, S) to (B, 1, S, S, S).
 
     Args:
         width: Factor on all channel counts.
         feed_cube_back: As in ``X2CTGenerator``.
+        size: Edge S of images and volume, as ``input_size`` and ``output_size`` there.
     """
 
-    def __init__(self, width: float = 1.0, feed_cube_back: bool = False) -> None:
+    def __init__(self, width: float = 1.0, feed_cube_back: bool = False, size: int = 128) -> None:
         super().__init__()
         self.feed_cube_back = feed_cube_back
-        self.views = nn.ModuleList(PlainBranch(width) for _ in range(2))
-        self.fusion = PlainDecoder(width, extra=1)
+        self.edges = list(channels_at(size, width))
+        self.views = nn.ModuleList(PlainBranch(width, size) for _ in range(2))
+        self.fusion = PlainDecoder(width, extra=1, size=size)
 
     def forward(self, images: Tensor) -> Tensor:
         frontal, lateral = self.views
@@ -156,7 +166,7 @@ class PlainX2CT(nn.Module):
         if self.feed_cube_back:
             one, two = average.permute(FRONTAL_ORDER), average.permute(LATERAL_ORDER)
         one, two = frontal.decoder.first(one), lateral.decoder.first(two)
-        for edge in EDGES:
+        for edge in self.edges:
             key = str(edge)
             one = frontal.decoder.compress[key](torch.cat([one, lifted_one[edge]], dim=1))
             two = lateral.decoder.compress[key](torch.cat([two, lifted_two[edge]], dim=1))
