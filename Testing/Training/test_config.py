@@ -34,6 +34,23 @@ def test_the_shipped_experiments_can_be_read_and_run(path):
     assert config.model.architecture in RECIPES[config.optimisation.recipe].REGISTRY
 
 
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_a_shipped_experiments_detector_is_as_fine_as_its_networks_images(path):
+    config = read_config(path)
+    assert config.data.detector_size >= config.model.arguments.get("input_size", 128)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_experiments_of_papers_feed_the_cube_back_as_the_released_code_does(path):
+    """The released code does so wherever it feeds averages back; our own model never does."""
+    config = read_config(path)
+    arguments = config.model.arguments
+    if config.model.architecture == "x2ct-biplanar":
+        published = config.name != "tomoray-head-64"
+        fed_back = published and arguments.get("feed_average_back", True)
+        assert arguments.get("feed_cube_back", False) == fed_back
+
+
 def test_there_is_a_shipped_experiment():
     assert EXPERIMENTS
 
