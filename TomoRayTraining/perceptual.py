@@ -79,7 +79,7 @@ class PerceptualDistance:
 
 
 def axial_slices(volume: Tensor) -> Tensor:
-    """Return (B, 1, D, H, W) as images (B * D, 1, H, W)."""
+    """Return (B, C, D, H, W) as images (B * D, C, H, W)."""
     return volume.transpose(1, 2).flatten(0, 1)
 
 

@@ -384,8 +384,8 @@ def test_sdct_adds_what_the_discriminator_rebuilds(monkeypatch):
     recipe = RECIPES["sdct"](Constant(prediction), config)
     first, second = recipe.updates(data)
     filled = prediction * data["mask"] + data["target"] * (1 - data["mask"])
-    distance = recipe._perceptual(axial_slices(filled), axial_slices(data["target"]))
-    torch.testing.assert_close(first.terms["perceptual"], distance)
+    distance = 32 * recipe._perceptual(axial_slices(filled), axial_slices(data["target"]))
+    torch.testing.assert_close(first.terms["perceptual"], distance)  # of 32 slices
     torch.testing.assert_close(
         first.loss,
         10 * (first.terms["mse"] + first.terms["projection"])
@@ -397,8 +397,31 @@ def test_sdct_adds_what_the_discriminator_rebuilds(monkeypatch):
     looks = sum(
         recipe._perceptual(axial_slices(half + shift), axial_slices(half)) for shift in (0.1, -0.3)
     )
-    torch.testing.assert_close(second.terms["perceptual"], 0.01 * looks)
+    torch.testing.assert_close(second.terms["perceptual"], 0.01 * 16 * looks)
     torch.testing.assert_close(second.loss, sum(second.terms.values()))
+
+
+class RebuildingAll(Verdict):
+    """A discriminator that rebuilds two lifted images and the volume, each off by as much."""
+
+    def rebuild(self, volume: Tensor, images: Tensor, octant: int) -> tuple[Tensor, Rebuilt]:
+        rgb = torch.cat([volume.flip(2), volume.flip(3), volume], dim=1)[..., ::2, ::2, ::2]
+        return self(volume, images), Rebuilt(rgb * 0.9, rgb, rgb, rgb)
+
+
+def test_sdcts_backbone_sees_images_and_volume_as_colours(monkeypatch):
+    monkeypatch.setitem(DISCRIMINATORS, "rebuilding", RebuildingAll)
+    loss = LossConfig(mse=10, l1=0, adversarial=0.1, perceptual=1, backbone="random")
+    config = Config("x", model=ModelConfig(discriminator="rebuilding"), loss=loss)
+    torch.manual_seed(2)
+    data = batch(32)
+    recipe = RECIPES["sdct"](Constant(data["target"].clone()), config)
+    _, second = recipe.updates(data)
+    volume = data["target"]
+    colours = [t[..., ::2, ::2, ::2] for t in (volume.flip(2), volume.flip(3), volume)]
+    pictures = torch.cat([axial_slices(colour) for colour in colours], dim=1)
+    expected = 16 * recipe._perceptual(0.9 * pictures, pictures)
+    torch.testing.assert_close(second.terms["perceptual"], expected)
 
 
 def test_sdct_refuses_a_discriminator_that_rebuilds_nothing(adversary):

@@ -1,9 +1,10 @@
 """SdCT-GAN: X2CT-GAN's losses, a perceptual one, and a discriminator that learns to rebuild.
 
 As released (csqvictory/AECT-GAN): the generator adds 0.01 times the perceptual distance (LPIPS,
-VGG) of axial slices; the discriminator adds 10 times the mean squared error and 0.01 times the
-perceptual distance of what its two decoders rebuild from the features of a real volume: one octant
-at full, the whole at half resolution.
+VGG) of axial slices, summed over them; the discriminator adds 10 times the mean squared error and
+0.01 times such a sum of what its two decoders rebuild from the features of a real volume: one
+octant at full, the whole at half resolution. With two views the backbone sees what is rebuilt,
+lifted images and volume, as the three colours of a picture; with one the volume alone.
 
 Departures: one forward pass of the generator serves both updates, where the released code runs it
 again; the perceptual distance has no learned channel weights.
@@ -25,6 +26,7 @@ from TomoRayTraining.recipes.base import Batch
 from TomoRayTraining.recipes.gan import GanRecipe
 
 OCTANTS = 8
+COLOURS = 3
 
 
 class SdctRecipe(GanRecipe):
@@ -51,7 +53,7 @@ class SdctRecipe(GanRecipe):
         del terms["l1"]
         if self._perceptual is not None:
             filled = predictions[0] * mask + target * (1 - mask)
-            terms["perceptual"] = self._perceptual(axial_slices(filled), axial_slices(target))
+            terms["perceptual"] = over_slices(self._perceptual, filled, target)
         return terms
 
     def discriminator_terms(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -70,9 +72,13 @@ class SdctRecipe(GanRecipe):
             * sum((a - b).square().mean() for a, b in pairs),
         }
         if self._perceptual is not None:
-            # The last channel is the volume's, those before are the lifted images.
-            distances = [
-                self._perceptual(axial_slices(a[:, -1:]), axial_slices(b[:, -1:])) for a, b in pairs
-            ]
+            seen = [(a, b) if a.shape[1] == COLOURS else (a[:, -1:], b[:, -1:]) for a, b in pairs]
+            distances = [over_slices(self._perceptual, *pair) for pair in seen]
             terms["perceptual"] = weights.perceptual * torch.stack(distances).sum()
         return terms
+
+
+def over_slices(distance: PerceptualDistance, one: Tensor, other: Tensor) -> Tensor:
+    """Return the sum of the distances of axial slices: (B, 1 or 3, D, H, W) to a scalar."""
+    images = axial_slices(one)
+    return len(images) * distance(images, axial_slices(other))
