@@ -60,6 +60,92 @@ def test_unused_layers_change_nothing_and_all_others_learn(name):
     assert still == []
 
 
+VIEW_AXES = ((0, 1, 3, 2, 4), (0, 1, 4, 2, 3))
+"""(B, C, D, H, W) to a view's own axes, its depth first: (H, D, W), (W, D, H)."""
+
+COMMON_AXES = ((0, 1, 3, 2, 4), (0, 1, 3, 4, 2))
+
+
+def plain(block: nn.Module, *cubes: Tensor) -> Tensor:
+    """Run a block as the plain sequence of torch layers that it is, on concatenated cubes."""
+    return nn.Sequential.forward(block, torch.cat(cubes, dim=1))
+
+
+def plain_chain(blocks: nn.Module, cube: Tensor) -> Tensor:
+    for block in blocks:
+        cube = plain(block, cube)
+    return cube
+
+
+def plain_squeeze(layer: nn.Module, x: Tensor) -> Tensor:
+    return nn.functional.leaky_relu(nn.functional.instance_norm(layer.conv(x)), 0.01)
+
+
+def plain_encoding(net: nn.Module, number: int, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+    """Return a view's first cube and its lifted maps, in the view's own axes."""
+    view = net.views[number]
+    x, gradients, lifted = view.stem(image), sobel_magnitude(image), {}
+    for place, stage in enumerate(view.stages):
+        edge = x.shape[-1]
+        if str(edge) in view.links:
+            link = view.links[str(edge)]
+            repeated = link.reduce(x)[:, :, None].expand(-1, -1, edge, -1, -1)
+            lifted[edge] = link.finish(link.mix(repeated))
+        if hasattr(net, "guide"):
+            gradients = plain_squeeze(net.guide.pyramid[place], gradients)
+            x = torch.cat([gradients, x], dim=1)
+            for layer in net.guide.squeeze[place]:
+                x = plain_squeeze(layer, x)
+        x = stage(x)
+    cube = view.to_cube(x.mean((2, 3))).unflatten(1, (-1, *[net.sizes.cube_edge] * 3))
+    return cube, lifted
+
+
+def plain_volume(net: nn.Module, images: Tensor) -> Tensor:
+    """Return what the released code's order of operations gives with the network's weights."""
+    encoded = [plain_encoding(net, number, images[:, number : number + 1]) for number in (0, 1)]
+    cubes, fusion, running = [cube for cube, _ in encoded], net.fusion, None
+    decoders = [view.decoder for view in net.views]
+    average = sum(c.permute(axes) for c, axes in zip(cubes, COMMON_AXES, strict=True)) / 2
+    fused = plain(fusion.first, average)
+    own = [average.permute(axes) for axes in VIEW_AXES]
+    cubes = [plain(decoder.first, cube) for decoder, cube in zip(decoders, own, strict=True)]
+    for edge in net.sizes.edges:
+        key, last = str(edge), edge == net.sizes.edges[-1]
+        cubes = [
+            plain(decoder.compress[key], cube, lifted[edge])
+            for decoder, cube, (_, lifted) in zip(decoders, cubes, encoded, strict=True)
+        ]
+        average = sum(c.permute(axes) for c, axes in zip(cubes, COMMON_AXES, strict=True)) / 2
+        if hasattr(fusion, "to_volume"):
+            volume = fusion.to_volume[key](torch.cat([average, fused], dim=1))
+            volume = nn.functional.leaky_relu(volume, 0.01)
+            doubled = 0
+            if running is not None:
+                doubled = nn.functional.interpolate(running, scale_factor=2, mode="trilinear")
+            running = (doubled + volume) / 2
+        fused = plain_chain(fusion.extra[key], plain(fusion.compress[key], average, fused))
+        if not last:
+            fused = plain(fusion.rise[key], fused)
+            cubes = [
+                plain(decoder.rise[key], plain_chain(decoder.extra[key], average.permute(axes)))
+                for decoder, axes in zip(decoders, VIEW_AXES, strict=True)
+            ]
+    if running is not None:
+        return nn.functional.leaky_relu(running, 0.01)
+    return fusion.output(fused)
+
+
+@pytest.mark.parametrize("name", ["sdct", "x-recon"])
+def test_the_volume_is_that_of_the_released_order_of_operations(name):
+    net = small(name).double().eval()
+    pair = images(name, batch=2).double()
+    with torch.no_grad():
+        expected = plain_volume(net, pair)
+        assert expected.std() > 0.01
+        torch.testing.assert_close(net(pair), expected, atol=1e-8, rtol=1e-8)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_inference_gives_what_training_gives(name):
     net = small(name).double().eval()
