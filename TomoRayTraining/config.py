@@ -163,7 +163,11 @@ class OptimisationConfig:
 
     schedule: str = "cosine"
     """``cosine`` to zero; ``linear``: constant up to ``milestones``, then straight to zero;
-    ``steps``: times ``decay`` at each of ``milestones``; ``constant``."""
+    ``steps``: times ``decay`` at each of ``milestones``; ``constant``.
+
+    All change from step to step. X2CT-GAN's code and its like lower the rate after each epoch, one
+    epoch sooner, and train the last epoch at rate 0: of 100 epochs, with ``linear`` and 0.5, no
+    step's rate differs from theirs by more than 0.04 of the highest."""
 
     milestones: tuple[float, ...] = (0.5,)
     """Shares of the run at which the schedule changes."""

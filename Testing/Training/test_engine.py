@@ -114,6 +114,59 @@ def test_a_stopped_run_goes_on_to_the_same_weights(finished, training, toy, tmp_
     assert equal_weights(resumed, finished)
 
 
+@pytest.mark.parametrize("kind", ["gan", "sdct"])
+def test_a_stopped_gan_goes_on_to_the_same_weights(training, toy, tmp_path, kind):
+    """Both networks, both optimisers, batch norms' statistics and random octants."""
+    config = adversarial(toy, kind)
+    whole = Trainer(config, training, tmp_path / "whole")
+    before = {name: tensor.clone() for name, tensor in whole.recipe.state_dict().items()}
+    whole.run()
+    moved = {
+        n.split(".")[0] for n, t in whole.recipe.state_dict().items() if (t != before[n]).any()
+    }
+    assert moved == {"generator", "discriminator"}
+    stopped = Trainer(config, training, tmp_path / "parts")
+    with pytest.raises(Cancelled):
+        stopped.run(stop_at(3, signal.SIGTERM))
+    resumed = Trainer(config, training, tmp_path / "parts")
+    assert resumed.step == 3
+    resumed.run()
+    assert equal_weights(resumed, whole)
+    assert [entry for entry in log_of(resumed) if "loss" in entry][-1].keys() >= {
+        "loss",
+        "adversarial",
+        "gradient",
+        "discriminator/loss",
+        "discriminator/real",
+        "discriminator/fake",
+        "discriminator/gradient",
+    }
+
+
+def test_generator_and_adversary_step_at_their_own_rates(training, toy, tmp_path):
+    config = adversarial(toy, "gan")
+    trainer = Trainer(config, training, tmp_path)
+    trainer.run()
+    rates_now = {
+        name: optimiser.param_groups[0]["lr"] for name, optimiser in trainer.optimisers.items()
+    }
+    share = learning_rate_share(config, 3, 4)
+    assert rates_now == {"generator": share * 1e-3, "discriminator": share * 4e-3}
+
+
+def adversarial(toy: Config, kind: str) -> Config:
+    """Return the toy experiment with an adversary that learns four times as fast."""
+    discriminator = {"gan": "patch3d", "sdct": "sdct"}[kind]
+    model = ModelConfig("toy", {"output_size": 64}, discriminator, {"width": 0.03})
+    own = {"self_supervised": 10.0} if kind == "sdct" else {}
+    return replace(
+        toy,
+        model=model,
+        loss=LossConfig(adversarial=0.1, **own),
+        optimisation=replace(toy.optimisation, recipe=kind, discriminator_learning_rate=4e-3),
+    )
+
+
 def equal_weights(one: Trainer, two: Trainer) -> bool:
     return all(
         torch.equal(a[name], b[name])
@@ -207,6 +260,14 @@ def test_schedules_of_the_papers():
     assert falls[49:51] == [1.0, 0.1]
     assert falls[69:71] == pytest.approx([0.1, 0.01])
     assert set(rates(20, schedule="constant")) == {1.0}
+
+
+def test_the_linear_schedule_is_within_a_twentieth_of_x2ct_gans():
+    """Its code sets the rate once an epoch, to 1 - max(0, epoch + 2 - 50) / 51 of the highest."""
+    ours = np.reshape(rates(1000, schedule="linear", milestones=(0.5,)), (100, 10))
+    theirs = [1 - max(0, epoch + 2 - 50) / 51 for epoch in range(100)]
+    assert theirs[-1] == 0
+    assert 0.03 < np.abs(ours - np.array(theirs)[:, None]).max() < 0.04
 
 
 def test_an_adversary_may_have_a_rate_of_its_own():
