@@ -79,6 +79,16 @@ def test_images_count_as_if_repeated_along_their_rays(views, coordinates, record
         torch.testing.assert_close(found, net.layers[-1](x))
 
 
+def test_the_papers_discriminator_normalises_all_four_and_cuts_off_below_zero():
+    net = small("patch3d", norm_first=True, slope=0).double()
+    volume, images = (t.double() for t in examination(16))
+    x = repeated(volume, images)
+    with torch.no_grad():
+        for layer in net.layers[:-1]:
+            x = nn.functional.instance_norm(layer(x)).relu()
+        torch.testing.assert_close(net(volume, images), net.layers[-1](x))
+
+
 def test_coordinates_are_places_in_the_volume():
     found = places(torch.zeros(2, 1, 3, 5, 9))
     assert found.shape == (2, 3, 3, 5, 9)
@@ -130,7 +140,8 @@ def test_misfits_are_refused(name):
         with pytest.raises(InputError) as error:
             net(*wrong)
         assert error.value.code == "BAD_SHAPE"
-    for arguments in ({"width": 0}, {"view_count": 3}):
+    arguments_of_all = [{"width": 0}, {"view_count": 3}]
+    for arguments in arguments_of_all + [{"slope": 1}] * name.startswith("patch3d"):
         with pytest.raises(InputError):
             build(name, arguments, DISCRIMINATORS)
 

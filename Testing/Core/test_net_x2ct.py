@@ -161,6 +161,7 @@ def count(name: str, **arguments: bool) -> int:
     [
         ({}, 61_740_467),
         ({"feed_average_back": False}, 61_740_467),
+        ({"flatten_last_map": True}, 61_740_467 + 2 * 15 * 704 * 16384),
         ({"connection_b": False}, 60_551_603),
         ({"concatenate_average": False}, 61_146_035),
         ({"connection_b": False, "concatenate_average": False}, 59_957_171),
@@ -195,6 +196,7 @@ FLAGS = [
     {},
     {"feed_average_back": False},
     {"feed_cube_back": True},
+    {"flatten_last_map": True},
     {"connection_b": False},
     {"concatenate_average": False},
     {"connection_b": False, "concatenate_average": False},
@@ -245,6 +247,31 @@ def test_without_concatenation_the_volume_hears_the_first_cubes_only():
         for part in (*view.links.parameters(), *view.decoder.parameters()):
             part.add_(1.0)
     assert torch.equal(net(images()), before)
+
+
+def test_a_flattened_last_map_tells_places_apart_and_its_mean_does_not():
+    """In the paper Connection-A hears where in the last map something is, in its code it cannot."""
+    image = images("x2ct-single")
+    for flattened in (False, True):
+        net = lively(slim("x2ct-single", flatten_last_map=flattened)).eval()
+        _, maps = net.view.encode(image)
+        last = net.view.stages[-1](maps[4])
+        net.view.stages[-1] = Fixed(last)
+        cube, _ = net.view.encode(image)
+        net.view.stages[-1] = Fixed(last.flip(3))
+        mirrored, _ = net.view.encode(image)
+        assert torch.allclose(cube, mirrored, atol=1e-4) is not flattened
+
+
+class Fixed(nn.Module):
+    """A stage that gives one map, whatever it is shown."""
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        self.features = features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.features
 
 
 # ---------------------------------------------------------------------------- the same numbers

@@ -2,7 +2,8 @@
 
 Ying et al., CVPR 2019, section 4.2, as released (``basic3d``): five 4x4x4 convolutions with padding
 2, strides 2, 2, 2, 1, 1; instance norm on the second to fourth, whose convolutions have no bias;
-leaky ReLU 0.2. (The paper writes ReLU, and no padding.) TomoRay's cranial GAN describes the same.
+leaky ReLU 0.2. The paper writes convolution, norm and ReLU for each of the first four: that is
+``norm_first`` and ``slope=0``. TomoRay's cranial GAN has leaky ReLU 0.2.
 Its input is the frontal image repeated along H, the lateral one along W, and the volume:
 11,055,169 weights, 11,051,073 with one view. Judging a cube of 128 gives 19^3 patches.
 
@@ -42,9 +43,12 @@ class PatchDiscriminator3d(nn.Module):
         view_count: Images of an examination: 2, frontal and lateral, or 1, frontal.
         conditional: Whether the images are shown.
         coordinates: Whether each voxel's place is shown, as in X-Recon.
+        norm_first: Whether the first convolution is followed by a norm too.
+        slope: Of the negative side of the ReLUs.
 
     Raises:
-        InputError: ``ARCHITECTURE_ARGUMENTS`` for a width outside (0, 4] or other counts of views.
+        InputError: ``ARCHITECTURE_ARGUMENTS`` for a width outside (0, 4], other counts of views, or
+            a slope outside [0, 1).
     """
 
     def __init__(
@@ -53,9 +57,16 @@ class PatchDiscriminator3d(nn.Module):
         view_count: int = 2,
         conditional: bool = True,
         coordinates: bool = False,
+        norm_first: bool = False,
+        slope: float = SLOPE,
     ) -> None:
         super().__init__()
         check_arguments(width, view_count)
+        if not 0 <= slope < 1:
+            raise InputError(
+                "ARCHITECTURE_ARGUMENTS", f"Got slope {slope!r}.", "Give a slope in [0, 1)."
+            )
+        self.norm_first, self.slope = norm_first, slope
         self.shown = view_count if conditional else 0
         self.coordinates = coordinates
         counts = [self.shown + 1 + 3 * coordinates]
@@ -77,9 +88,13 @@ class PatchDiscriminator3d(nn.Module):
             InputError: ``BAD_SHAPE``.
         """
         shown = shown_images(volume, images, self.shown, step=8, least=8)
-        x = nn.functional.leaky_relu(self._first(volume, shown), SLOPE, inplace=True)
+        x = self._first(volume, shown)
+        if self.norm_first:
+            x = norm_relu(x, self.slope)
+        else:
+            x = nn.functional.leaky_relu(x, self.slope, inplace=True)
         for layer in list(self.layers)[1:-1]:
-            x = norm_relu(layer(x), SLOPE)
+            x = norm_relu(layer(x), self.slope)
         logits: Tensor = cast(nn.Conv3d, self.layers[-1])(x)
         return logits
 

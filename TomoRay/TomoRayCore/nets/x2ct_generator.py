@@ -10,8 +10,9 @@ direction into the decoder (Connection-B). At every resolution the two decoders'
 averaged in common axes and handed to a third, fusing decoder (Connection-C).
 
 Where the published code and the paper differ, the code is followed: the last map is averaged over
-its area before Connection-A, and the average also replaces both views' own features. The code does
-the latter from the 4^3 cube on; here that is ``feed_cube_back``, off by default.
+its area before Connection-A, where the paper flattens it (``flatten_last_map``, 407,770,547
+weights), and the average also replaces both views' own features. The code does the latter from the
+4^3 cube on; here that is ``feed_cube_back``, off by default.
 
 The paper's "without C" is two things in the released code: the fusing decoder hears the views'
 4^3 average only, which also cuts it off from Connection-B, while the average is still handed back
@@ -58,6 +59,8 @@ class X2CTGenerator(BiplanarGenerator):
         feed_average_back: Whether the average replaces both views' own features.
         feed_cube_back: Whether the average already replaces the cubes of Connection-A, as in the
             released code. Model files from before this argument do without.
+        flatten_last_map: Whether Connection-A takes the encoder's last map flattened, as the paper
+            writes, instead of its mean.
         unused_layers: Whether the published layers that no result depends on exist.
         checkpointing: Whether training computes inner tensors again on the way back instead of
             keeping them.
@@ -77,6 +80,7 @@ class X2CTGenerator(BiplanarGenerator):
         concatenate_average: bool = True,
         feed_average_back: bool = True,
         feed_cube_back: bool = False,
+        flatten_last_map: bool = False,
         unused_layers: bool = True,
         checkpointing: bool = False,
     ) -> None:
@@ -87,6 +91,7 @@ class X2CTGenerator(BiplanarGenerator):
             links=connection_b,
             fused=concatenate_average,
             unused_layers=unused_layers,
+            flattened=flatten_last_map,
         )
         fusion = FusionDecoder(sizes)
         super().__init__(sizes, dropout, fusion, feed_average_back, feed_cube_back, checkpointing)

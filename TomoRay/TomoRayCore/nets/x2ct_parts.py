@@ -65,6 +65,7 @@ class Sizes:
         links: Whether Connection-B exists.
         fused: Whether Connection-C reaches the fusing decoder at every resolution.
         unused_layers: Whether layers that the published code has and no result depends on exist.
+        flattened: Whether Connection-A takes the encoder's last map whole instead of its mean.
 
     Raises:
         InputError: ``ARCHITECTURE_ARGUMENTS`` for other sizes.
@@ -77,6 +78,7 @@ class Sizes:
     links: bool = True
     fused: bool = True
     unused_layers: bool = True
+    flattened: bool = False
 
     def __post_init__(self) -> None:
         fits = self.input_size % 32 == 0 and self.input_size >= 64
@@ -143,7 +145,10 @@ class ViewBranch(nn.Module):
         channels = self._build_encoder(linked=heard and (sizes.links or sizes.unused_layers))
         self.cube_channels = sizes.scaled(CUBE_CHANNELS)
         self.to_cube = nn.Sequential(
-            nn.Linear(channels, self.cube_channels * sizes.cube_edge**3),
+            nn.Linear(
+                channels * sizes.cube_edge**2 if sizes.flattened else channels,
+                self.cube_channels * sizes.cube_edge**3,
+            ),
             nn.Dropout(dropout),
             nn.ReLU(),
         )
@@ -185,7 +190,7 @@ class ViewBranch(nn.Module):
         for number, stage in enumerate(self.stages):
             maps[x.shape[-1]] = x
             x = stage(x if before_stage is None else before_stage(number, x))
-        x = self.to_cube(x.mean(dim=(2, 3)))
+        x = self.to_cube(x.flatten(1) if self.sizes.flattened else x.mean(dim=(2, 3)))
         cube = reordered(x.view(-1, self.cube_channels, *[self.sizes.cube_edge] * 3), self.axes)
         # Fast on CPUs, and every later cube inherits it; elsewhere the weights' layout decides.
         layout = torch.channels_last_3d if cube.device.type == "cpu" else torch.contiguous_format

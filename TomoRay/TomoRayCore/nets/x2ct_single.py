@@ -49,6 +49,7 @@ class X2CTSingleGenerator(nn.Module):
         *,
         view: Literal["frontal", "lateral"] = "frontal",
         connection_b: bool = True,
+        flatten_last_map: bool = False,
         unused_layers: bool = True,
         checkpointing: bool = False,
     ) -> None:
@@ -59,7 +60,12 @@ class X2CTSingleGenerator(nn.Module):
                 "ARCHITECTURE_ARGUMENTS", f"Got view {view!r}.", "Give frontal or lateral."
             )
         self.sizes = Sizes(
-            width, input_size, output_size, links=connection_b, unused_layers=unused_layers
+            width,
+            input_size,
+            output_size,
+            links=connection_b,
+            unused_layers=unused_layers,
+            flattened=flatten_last_map,
         )
         self.input_size, self.output_size = input_size, output_size
         self.checkpointing = checkpointing
