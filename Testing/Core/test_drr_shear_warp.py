@@ -229,3 +229,16 @@ def test_the_noise_of_a_real_ct_is_projected_too() -> None:
     mu = (1 + hu / 1000.0) * MU_WATER_PER_MM
     expected = reference.sampled_line_integrals(mu, grid, view, step_mm=0.1)
     assert rmse_share(project(volume, one(view))[0], expected) < LIMIT
+
+
+@pytest.mark.parametrize(
+    ("shape", "angles_deg"), [((1, 31, 31), (25.0, 0.0, 0.0)), ((31, 31, 1), (0.0, 25.0, 0.0))]
+)
+def test_a_view_along_a_single_layer_of_voxels_keeps_its_attenuation(
+    engine: str, shape: tuple[int, int, int], angles_deg: tuple[float, float, float]
+) -> None:
+    grid = canonical_grid((0.0, 0.0, 0.0), shape, 3.0)
+    mu = np.full(shape, 0.02, np.float32)
+    view = turned(frontal(size=17, field_mm=60, beam="parallel"), angles_deg)
+    expected = reference.sampled_line_integrals(mu, grid, view, step_mm=0.1)
+    assert project_mu(mu, grid, view).max() == pytest.approx(expected.max(), rel=0.02)

@@ -29,6 +29,10 @@ PITCH_VOXELS = 0.75
 """Virtual pixel, in voxels at the middle of the volume. A head of 1 mm voxels then errs by 0.14 to
 0.21 % of a finely sampled reference, of which 0.15 % at 45 degrees is the slice sum's own."""
 
+LEAST_ACROSS = 64
+"""Along an axis of few voxels virtual pixels are smaller, so that this many cross the volume: a
+single layer of voxels may be all there is, and every sample would miss its middle."""
+
 LEAST_COSINE = 0.2
 """Rays must meet the slices at 78 degrees from their normal at most: a sum of samples farther
 apart says little, and the virtual detector would grow without bound."""
@@ -82,23 +86,22 @@ def plan_shear(grid: Grid, view: ViewGeometry) -> ShearPlan:
     rays.aim(axis)
     meets = rays.toward * sense > 0
     hits = [rays.hits(other) for other in image_axes]
+    pitches = [_pitch_voxels(grid.shape[2 - other]) for other in image_axes]
     low, counts = [], []
-    for other, hit in zip(image_axes, hits, strict=True):
+    for other, hit, pitch in zip(image_axes, hits, pitches, strict=True):
         first, last = rays.shadow(other)
         if meets.all():  # otherwise the detector reaches beyond the source and tells no bounds
             first, last = max(first, float(hit.min())), min(last, float(hit.max()))
-        low.append(first - BORDER * PITCH_VOXELS)
-        steps = int(np.ceil((last - first) / PITCH_VOXELS)) if last >= first else -np.inf
+        low.append(first - BORDER * pitch)
+        steps = int(np.ceil((last - first) / pitch)) if last >= first else -np.inf
         counts.append(max(steps + 1 + 2 * BORDER, 0))
     size = (int(counts[0]), int(counts[1])) if min(counts) > 0 else (0, 0)
     slices = np.arange(grid.shape[2 - axis])
     positions = [
-        rays.positions(
-            slices, other, np.float64(start) + PITCH_VOXELS * np.arange(count, dtype=float)
-        )
-        for other, start, count in zip(image_axes, low, size, strict=True)
+        rays.positions(slices, other, start + pitch * np.arange(count, dtype=float))
+        for other, start, pitch, count in zip(image_axes, low, pitches, size, strict=True)
     ]
-    at = [(hit - start) / PITCH_VOXELS for hit, start in zip(hits, low, strict=True)]
+    at = [(hit - start) / pitch for hit, start, pitch in zip(hits, low, pitches, strict=True)]
     inside = meets
     for position, count in zip(at, size, strict=True):
         inside = inside & (position >= 1) & (position <= count - 3)
@@ -297,6 +300,11 @@ class _Rays:
         rows, columns = self._view.size
         down = self._centre[axis] + centred(rows) * self._down[axis]
         return np.asarray(down[:, None] + centred(columns) * self._along[axis])
+
+
+def _pitch_voxels(size: int) -> float:
+    """Return the virtual pixel along an axis of so many voxels, in voxels."""
+    return min(PITCH_VOXELS, (size + 1) / LEAST_ACROSS)
 
 
 def _cut(grid: Grid, view: ViewGeometry) -> NDArray[np.float64] | None:
