@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.harmonise import exposed_field
 from TomoRayCore.head import HeadLocation, locate_head
 from TomoRayCore.radiograph import Radiograph
 from TomoRayCore.volume import Volume
@@ -145,6 +144,9 @@ def _same_image(first: Radiograph, second: Radiograph) -> bool:
 
 
 def _looks_inverted(radiograph: Radiograph) -> bool:
+    # Here: it needs scipy, which takes longer to load than a CT's DRRs to compute.
+    from TomoRayCore.harmonise import exposed_field
+
     top, bottom, left, right = exposed_field(radiograph.pixels)
     pixels = radiograph.pixels[top:bottom, left:right]
     rows, columns = (max(1, n // 10) for n in pixels.shape)
