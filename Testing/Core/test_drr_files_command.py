@@ -206,6 +206,10 @@ def test_a_window_is_for_the_picture_alone(tmp_path, tiny_ct, tomoray):
         ({"structures": ["Bone!"]}, "STRUCTURE_UNKNOWN"),
         ({"views": ["30", "A30"]}, "BAD_GEOMETRY"),
         ({"rotate_deg": float("nan")}, "BAD_GEOMETRY"),
+        ({"seed": -1}, "BAD_OPTION"),
+        ({"window": (2, 2)}, "BAD_WINDOW"),
+        ({"window": (1, 2, 3)}, "BAD_WINDOW"),
+        ({"size": 4096, "physics": {"oversampling": 8}}, "BAD_OPTION"),
     ],
     ids=str,
 )

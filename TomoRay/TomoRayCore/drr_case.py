@@ -186,7 +186,6 @@ def _write(
 ) -> dict[str, Path]:
     outputs: dict[str, Path] = {}
     files: dict[str, dict[str, str]] = {}
-    window = None if request.window is None else _two(request.window)
     with staged(out_dir) as stage:
         for image in images:
             part = image.record.structure
@@ -202,7 +201,7 @@ def _write(
                     image.label,
                     quantity=image.quantity,
                     record=image.record,
-                    window=window,
+                    window=request.window,
                 )
                 outputs[f"{key}{KEY_ENDINGS[name]}"] = out_dir / file
                 files[file] = {"view": image.label, "structure": part, "quantity": image.quantity}
@@ -235,15 +234,3 @@ def _sidecar(
         "files": files,
         "warnings": list(warnings),
     }
-
-
-def _two(numbers: Sequence[float]) -> tuple[float, float]:
-    try:
-        low, high = (float(number) for number in numbers)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            "BAD_WINDOW",
-            f"The window {numbers!r} is not two numbers.",
-            "Give the values at black and at white.",
-        ) from error
-    return low, high

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import AcquisitionGeometry
-from TomoRayCore.io.drr_out import SUFFIX_OF_FORMAT
+from TomoRayCore.geometry import MOST_PIXELS, AcquisitionGeometry
+from TomoRayCore.io.drr_out import SUFFIX_OF_FORMAT, window_scale
 from TomoRayCore.presets import from_preset
 from TomoRayCore.structure_names import StructureWish, structure_wish
 
@@ -96,13 +96,31 @@ class DrrRequest:
         """Return the names of all files that will be written; refuses what cannot be done."""
         parts = ["", *(wish.name for wish in self.wishes())]
         suffixes = self.suffixes()
-        self.options()
+        if self.window is not None:
+            window_scale(self.window)
+        geometry = self.geometry()
+        self._check_noise_and_rays(geometry)
         return [
             f"{file_stem(label, part)}{suffix}"
-            for label in self.geometry().labels
+            for label in geometry.labels
             for part in parts
             for suffix in suffixes
         ] + [GEOMETRY, SIDECAR]
+
+    def _check_noise_and_rays(self, geometry: AcquisitionGeometry) -> None:
+        if self.seed < 0:
+            raise InputError(
+                "BAD_OPTION", f"The seed is {self.seed}.", "Give a whole number from 0."
+            )
+        options = self.options()
+        rays = 1 if options is None else options.oversampling
+        edge = max(max(view.size) for view in geometry.views)
+        if edge * rays > MOST_PIXELS:
+            raise InputError(
+                "BAD_OPTION",
+                f"{rays} x {rays} rays a pixel make {edge * rays} along an edge of the detector.",
+                f"Give fewer pixels or rays: {MOST_PIXELS} along an edge at most.",
+            )
 
 
 def file_stem(label: str, structure: str) -> str:

@@ -25,6 +25,9 @@ UNIT_TOLERANCE = 1e-6
 FARTHEST_MM = 1e6
 """No source, detector or head stands farther than a kilometre from the world's origin."""
 
+MOST_PIXELS = 8192
+"""Along an edge of a detector."""
+
 
 @dataclass(frozen=True)
 class ViewGeometry:
@@ -57,8 +60,10 @@ class ViewGeometry:
         row_mm, column_mm = (float(s) for s in self.pixel_spacing_mm)
         object.__setattr__(self, "size", (rows, columns))
         object.__setattr__(self, "pixel_spacing_mm", (row_mm, column_mm))
-        if not (1 <= rows <= 8192 and 1 <= columns <= 8192):
-            raise bad_geometry(f"The detector size {rows} x {columns} is not between 1 and 8192.")
+        if not (1 <= rows <= MOST_PIXELS and 1 <= columns <= MOST_PIXELS):
+            raise bad_geometry(
+                f"The detector size {rows} x {columns} is not between 1 and {MOST_PIXELS}."
+            )
         if not (0 < row_mm < 100 and 0 < column_mm < 100):
             raise bad_geometry(
                 f"The pixel spacing {row_mm:g} x {column_mm:g} mm is not in (0, 100)."

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import (
+    MOST_PIXELS,
     AcquisitionGeometry,
     Beam,
     ViewGeometry,
@@ -113,7 +114,7 @@ def make_view(
     height_mm, width_mm = (
         detector_mm if isinstance(detector_mm, tuple) else (detector_mm, detector_mm)
     )
-    buildable = min(rows, columns) >= 1 and max(rows, columns) <= 8192
+    buildable = min(rows, columns) >= 1 and max(rows, columns) <= MOST_PIXELS
     if not (buildable and min(height_mm, width_mm) > 0):
         raise bad_geometry(
             f"A detector of {rows} x {columns} pixels and {height_mm:g} x {width_mm:g} mm cannot "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def write_drr(
     *,
     quantity: FileQuantity = "line_integral",
     record: DrrRecord | None = None,
-    window: tuple[float, float] | None = None,
+    window: Sequence[float] | None = None,
 ) -> None:
     """Write one view with its geometry; the suffix names the format.
 
@@ -95,21 +96,20 @@ def natural_scale(values: NDArray[np.float32], quantity: FileQuantity) -> GreySc
     return GreyScale(black, max(high, black + SMALLEST_SPAN))
 
 
-def _png(
-    values: NDArray[np.float32], header: DrrHeader, window: tuple[float, float] | None
-) -> bytes:
-    if window is None:
-        scale, keys = natural_scale(values, header.quantity), header.to_keys()
-    else:
-        scale = _scale_of(window)
-        # Clipped line integrals are none any more.
-        kept: FileQuantity = "transmission" if header.quantity == "transmission" else "relative"
-        keys = DrrHeader(header.view, kept, header.acquisition, header.record).to_keys()
-    return png_bytes(scale.stored(values, GREY_LEVELS), {**keys, **scale.to_keys()})
+def window_scale(window: Sequence[float]) -> GreyScale:
+    """Return the scale of a window.
 
-
-def _scale_of(window: tuple[float, float]) -> GreyScale:
-    low, high = (float(end) for end in window)
+    Raises:
+        InputError: ``BAD_WINDOW`` unless it is two different finite numbers.
+    """
+    try:
+        low, high = (float(end) for end in window)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "BAD_WINDOW",
+            f"The window {window!r} is not two numbers.",
+            "Give the values at black and at white.",
+        ) from error
     if not np.isfinite([low, high]).all() or low == high:
         raise InputError(
             "BAD_WINDOW",
@@ -117,3 +117,14 @@ def _scale_of(window: tuple[float, float]) -> GreyScale:
             "Give the value at black and another one at white.",
         )
     return GreyScale(low, high)
+
+
+def _png(values: NDArray[np.float32], header: DrrHeader, window: Sequence[float] | None) -> bytes:
+    if window is None:
+        scale, keys = natural_scale(values, header.quantity), header.to_keys()
+    else:
+        scale = window_scale(window)
+        # Clipped line integrals are none any more.
+        kept: FileQuantity = "transmission" if header.quantity == "transmission" else "relative"
+        keys = DrrHeader(header.view, kept, header.acquisition, header.record).to_keys()
+    return png_bytes(scale.stored(values, GREY_LEVELS), {**keys, **scale.to_keys()})
