@@ -108,6 +108,8 @@ SMALL: dict[str, Small] = {
     "duolift-biplanar": Small(
         {"width": 0.0625, "input_size": 32, "output_size": 32},
         outputs=lambda net, images, _: net.forward_all(images),
+        learning_rate=5e-3,
+        steps=120,
     ),
     "duolift-single": Small(
         {"width": 0.0625, "input_size": 32, "output_size": 32},
