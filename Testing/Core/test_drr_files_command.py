@@ -239,6 +239,13 @@ def test_a_dicom_series_becomes_dicom_drrs_that_name_nobody(tmp_path, series, to
     assert record_of(tmp_path)["source_sha256"] in data.DerivationDescription
 
 
+def test_the_folder_that_one_is_in_is_called_by_its_name(tmp_path, series, tomoray, monkeypatch):
+    monkeypatch.chdir(series)
+    code, _, messages = tomoray(".", "--out", tmp_path / "out", "--size", "32")
+    assert code == 0
+    assert f"Reading {series.name}" in messages
+
+
 def test_dicom_drrs_do_not_mix_with_the_series_they_came_from(series, tomoray):
     before = sorted(series.iterdir())
     code, _, err = tomoray(series, "--out", series / "drr", "--format", "dicom")

@@ -119,6 +119,7 @@ def write_drrs(
     """As ``drr_files``, with everything that is wanted in one object."""
     started = time.monotonic()
     progress = Progress(report)
+    ct = ct if ct.name else ct.resolve()  # "." has no name that a message could say
     # All names first, so that a wrong option is refused before any reading.
     names = request.file_names()
     masks = [wish.mask for wish in request.wishes() if wish.mask is not None]

@@ -83,8 +83,8 @@ def simulate(
         progress: Told after each piece of the volume and each view.
 
     Raises:
-        InputError: From the projector; ``BAD_OPTION`` for the seed; ``BAD_GEOMETRY`` where oversampling makes a detector of
-            more than 8192 pixels.
+        InputError: From the projector; ``BAD_OPTION`` for the seed; ``BAD_GEOMETRY`` where
+            oversampling makes a detector of more than ``geometry.MOST_PIXELS`` along an edge.
     """
     if seed < 0:
         raise InputError("BAD_OPTION", f"The seed is {seed}.", "Give a whole number from 0.")
