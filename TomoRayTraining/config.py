@@ -48,6 +48,10 @@ class ModelConfig:
     """Match films to the line integrals of the training DRRs before the network sees them, in
     training and in use; DRRs never."""
 
+    backbone: str = ""
+    """A safetensors file whose weights the generator's encoder starts from (PerX2CT: ResNet-101 of
+    ImageNet), for generators with ``load_backbone``; random weights where empty."""
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -91,6 +95,10 @@ class DataConfig:
 
     slices: int = 20
     """Slices that a slice generator is trained on in a step (PerX2CT: 20)."""
+
+    zoom_share: float = 0.0
+    """Share of steps in which a slice generator sees a random enlarged square of its slices
+    (PerX2CT with context: 0.5)."""
 
     workers: int = 1
     """Processes that make examples."""
@@ -316,6 +324,7 @@ class Config:
             ("data.detector_size", data.detector_size, 16, 4096),
             ("data.points", data.points, 0, 10**8),
             ("data.slices", data.slices, 1, 4096),
+            ("data.zoom_share", data.zoom_share, 0, 1),
             ("data.workers", data.workers, 0, 256),
             ("augmentation.rotation_deg", varied.rotation_deg, 0, 180),
             ("augmentation.translation_mm", varied.translation_mm, 0, 500),

@@ -6,11 +6,11 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +65,8 @@ class Trainer:
         generator = channels_last(
             build(config.model.architecture, config.model.arguments, kind.REGISTRY)
         )
+        if config.model.backbone:
+            _load_backbone(generator, config)
         if initial is not None:
             generator.load_state_dict(load_network(initial).state_dict())
         self.started_from = None if initial is None else initial.sha256
@@ -242,6 +244,17 @@ def learning_rate_share(config: Config, step: int, steps: int) -> float:
     if optimisation.schedule == "steps":
         return warm * optimisation.decay ** sum(done >= share for share in optimisation.milestones)
     return warm
+
+
+def _load_backbone(generator: nn.Module, config: Config) -> None:
+    if not hasattr(generator, "load_backbone"):
+        raise InputError(
+            "BAD_CONFIG",
+            f"{config.model.architecture!r} starts from no backbone; model.backbone is "
+            f"{config.model.backbone!r}.",
+            "Leave it empty.",
+        )
+    cast(Callable[[str], None], generator.load_backbone)(config.model.backbone)
 
 
 def _optimiser(network: nn.Module, config: Config) -> torch.optim.Optimizer:

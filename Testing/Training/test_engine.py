@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from TomoRayCore.errors import Cancelled, InputError
+from TomoRayCore.nets import GENERATORS
 from TomoRayCore.progress import Step
 from TomoRayTraining.cases import Case, read_cases
 from TomoRayTraining.config import Config, LossConfig, ModelConfig, OptimisationConfig
@@ -323,3 +324,18 @@ def test_an_experiment_that_cannot_be_built_is_refused(training, toy, tmp_path, 
 def test_an_output_size_that_is_no_number_is_refused(toy):
     with pytest.raises(InputError):
         specs_of(replace(toy, model=ModelConfig(arguments={"output_size": "x"})))
+
+
+def test_an_encoder_can_start_from_a_local_file(training, toy, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        GENERATORS["toy"], "load_backbone", lambda net, path: asked.append(path), raising=False
+    )
+    model = replace(toy.model, backbone="resnet.safetensors")
+    Trainer(replace(toy, model=model), training, tmp_path)
+    assert asked == ["resnet.safetensors"]
+
+
+def test_a_backbone_for_a_network_without_one_is_refused(training, toy, tmp_path):
+    with pytest.raises(InputError, match="starts from no backbone"):
+        Trainer(replace(toy, model=replace(toy.model, backbone="x")), training, tmp_path)

@@ -19,6 +19,7 @@ from TomoRayTraining.perceptual import axial_slices
 from TomoRayTraining.recipes import RECIPES, recipe
 from TomoRayTraining.recipes.gan import GanRecipe
 from TomoRayTraining.recipes.implicit import ImplicitRecipe
+from TomoRayTraining.recipes.slices import enlarged, random_window
 from TomoRayTraining.recipes.xrecon import base_views
 
 
@@ -209,10 +210,10 @@ def test_masked_losses_without_a_region_are_refused(adversary):
 class Sliced(Constant):
     """A generator of slices that are those of a volume it holds."""
 
-    def slices(self, images, view_matrices, axis, indices) -> Tensor:
+    def slices(self, images, view_matrices, axis, indices, window) -> Tensor:
         place = ("axial", "coronal", "sagittal").index(axis)
         chosen = self.volume.index_select(2 + place, torch.tensor(indices))
-        return chosen.movedim(2 + place, 1).expand(-1, -1, 3, -1, -1)
+        return enlarged(chosen.movedim(2 + place, 1), window).expand(-1, -1, 3, -1, -1)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -428,3 +429,32 @@ def test_sdct_refuses_a_discriminator_that_rebuilds_nothing(adversary):
     config = Config("x", model=ModelConfig(discriminator="verdict"))
     with pytest.raises(InputError, match="rebuilds nothing"):
         RECIPES["sdct"](Constant(torch.zeros(1)), config)
+
+
+def test_an_enlarged_square_is_the_part_that_the_window_names():
+    centres = (torch.arange(32) + 0.5) / 16 - 1
+    down, along = torch.meshgrid(centres, centres, indexing="ij")
+    slices = torch.stack([down, along])[None, :, None]  # (1, 2, 1, 32, 32)
+    row, column, half = 0.3, -0.25, 0.5
+    seen = enlarged(slices, (row, column, half))
+    torch.testing.assert_close(seen[0, 0, 0], row + half * down)
+    torch.testing.assert_close(seen[0, 1, 0], column + half * along)
+
+
+def test_windows_are_random_squares_inside_the_slice_in_their_share_of_steps():
+    torch.manual_seed(4)
+    windows = [random_window(0.5) for _ in range(400)]
+    zoomed = [w for w in windows if w != (0.0, 0.0, 1.0)]
+    assert 150 < len(zoomed) < 250
+    for row, column, half in zoomed:
+        assert 0.25 <= half <= 1
+        assert max(abs(row), abs(column)) <= 1 - half + 1e-6
+    assert {random_window(0.0) for _ in range(20)} == {(0.0, 0.0, 1.0)}
+
+
+def test_an_enlarged_prediction_is_compared_with_the_enlarged_target():
+    data = batch(16)
+    data["mask"] = torch.ones_like(data["target"])
+    config = Config("x", loss=LossConfig(l1=1), data=DataConfig(slices=3, zoom_share=1.0))
+    (update,) = RECIPES["slices"](Sliced(data["target"] + 0.25), config).updates(data)
+    torch.testing.assert_close(update.terms["l1"], torch.tensor(0.25))
