@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.nets.cyclegan import PatchDiscriminator2d
-from TomoRayCore.nets.orthographic import lift, resized
+from TomoRayCore.nets.orthographic import lifted_pair
 
 PLANES = {"axial": 2, "coronal": 3, "sagittal": 4}
 """By plane, the axis of (B, C, D, H, W) that its slices are counted along."""
@@ -69,7 +69,7 @@ class TriplanarDiscriminator(nn.Module):
                 f"Got a volume of shape {tuple(volume.shape)}.",
                 f"Give (batch, 1, S, S, S) with S at least {SMALLEST_EDGE}.",
             )
-        shown = torch.cat([volume, *_lifted(images, edge)], 1) if self.conditional else volume
+        shown = torch.cat([volume, *lifted_pair(images, edge)], 1) if self.conditional else volume
         logits = []
         for name, axis in PLANES.items():
             chosen = shown.index_select(axis, self._places(edge, volume.device))
@@ -84,14 +84,3 @@ class TriplanarDiscriminator(nn.Module):
             return torch.randperm(edge, device=device)[:count].sort().values
         # The middle of each of `count` equal parts.
         return (2 * torch.arange(count, device=device) + 1) * edge // (2 * count)
-
-
-def _lifted(images: Tensor | None, edge: int) -> tuple[Tensor, Tensor]:
-    if images is None or images.ndim != 4 or images.shape[1] != 2:
-        raise InputError(
-            "BAD_SHAPE",
-            f"Got images {None if images is None else tuple(images.shape)}.",
-            "A conditional discriminator needs (batch, 2, N, N): frontal and lateral.",
-        )
-    fitting = resized(images, edge)
-    return lift(fitting[:, :1], "frontal", edge), lift(fitting[:, 1:], "lateral", edge)

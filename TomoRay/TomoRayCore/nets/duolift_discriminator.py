@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.nets.orthographic import lift, resized
+from TomoRayCore.nets.orthographic import lifted_pair
 
 Reading = Literal["half-size", "fifth-stage"]
 
@@ -69,7 +69,7 @@ class DuoLiftDiscriminator(nn.Module):
         """
         x = volume
         if self.conditional:
-            x = torch.cat([volume, *_lifted(images, volume.shape[-1])], dim=1)
+            x = torch.cat([volume, *lifted_pair(images, volume.shape[-1])], dim=1)
         if self.reading == "half-size":
             x = nn.functional.avg_pool3d(x, 2)
         logits: Tensor = self.head(self.stages(x))
@@ -82,14 +82,3 @@ def _stage(inputs: int, outputs: int, norm: bool) -> nn.Sequential:
         layers.append(nn.InstanceNorm3d(outputs))
     layers += [nn.LeakyReLU(0.2, inplace=True), nn.AvgPool3d(3, 2, padding=1)]
     return nn.Sequential(*layers)
-
-
-def _lifted(images: Tensor | None, edge: int) -> tuple[Tensor, Tensor]:
-    if images is None or images.ndim != 4 or images.shape[1] != 2:
-        raise InputError(
-            "BAD_SHAPE",
-            f"Got images {None if images is None else tuple(images.shape)}.",
-            "A conditional discriminator needs (batch, 2, N, N): frontal and lateral.",
-        )
-    fitting = resized(images, edge)
-    return lift(fitting[:, :1], "frontal", edge), lift(fitting[:, 1:], "lateral", edge)

@@ -83,3 +83,19 @@ def resized(image: Tensor, edge: int) -> Tensor:
         image.float(), size=(edge, edge), mode="bilinear", antialias=edge < image.shape[-1]
     )
     return small.to(image.dtype)
+
+
+def lifted_pair(images: Tensor | None, edge: int) -> tuple[Tensor, Tensor]:
+    """Return a frontal and a lateral image (B, 2, N, N) as cubes (B, 1, S, S, S) of an edge.
+
+    Raises:
+        InputError: ``BAD_SHAPE`` for anything but such a pair.
+    """
+    if images is None or images.ndim != 4 or images.shape[1] != 2:
+        raise InputError(
+            "BAD_SHAPE",
+            f"Got images {None if images is None else tuple(images.shape)}.",
+            "A conditional discriminator needs (batch, 2, N, N): frontal and lateral.",
+        )
+    fitting = resized(images, edge)
+    return lift(fitting[:, :1], "frontal", edge), lift(fitting[:, 1:], "lateral", edge)
