@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.presets import from_preset
-from TomoRayCore.view_names import is_oblique_label, view_angle
+from TomoRayCore.view_names import is_oblique_label, refuse_same, view_angle
 
 ISOCENTRE = (12.5, -30.25, 801.0)
 
@@ -163,4 +163,31 @@ def test_the_ball_in_the_cube_is_seen_whole_from_anywhere(view):
 )
 def test_a_detector_that_cannot_be_is_refused(arguments):
     with pytest.raises(InputError, match="BAD_GEOMETRY"):
+        from_preset(**arguments)
+
+
+@pytest.mark.parametrize(
+    "views", [("0", "360"), ("ap", "0"), ("-90", "270"), ("lat:5", "90:5"), ("30", "a30")]
+)
+def test_two_names_of_one_view_are_refused(views):
+    with pytest.raises(InputError, match=r"are the same view\. .*BAD_GEOMETRY"):
+        refuse_same(views)
+
+
+def test_views_that_differ_in_tilt_or_hanging_are_different():
+    refuse_same(["pa", "180", "ap", "ap:10", "0:-10", "lat", "-90"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"sad_mm": 130, "sdd_mm": 120}, "0 < SAD < SDD"),
+        ({"sad_mm": 1600}, "0 < SAD < SDD"),
+        ({"sad_mm": 900, "sdd_mm": 800, "spacing_mm": -1}, "0 < SAD < SDD"),
+        ({"sad_mm": 130}, "With SAD 130 mm"),
+    ],
+    ids=str,
+)
+def test_distances_that_cannot_be_are_what_is_complained_of(arguments, reason):
+    with pytest.raises(InputError, match=f"{reason}.*BAD_GEOMETRY"):
         from_preset(**arguments)

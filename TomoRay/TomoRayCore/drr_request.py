@@ -11,6 +11,7 @@ from TomoRayCore.geometry import MOST_PIXELS, AcquisitionGeometry
 from TomoRayCore.io.drr_out import SUFFIX_OF_FORMAT, window_scale
 from TomoRayCore.presets import from_preset
 from TomoRayCore.structure_names import StructureWish, structure_wish
+from TomoRayCore.view_names import refuse_same
 
 if TYPE_CHECKING:
     from TomoRayCore.physics.options import DrrOptions
@@ -44,6 +45,7 @@ class DrrRequest:
 
     def geometry(self, isocentre_lps: Sequence[float] = (0.0, 0.0, 0.0)) -> AcquisitionGeometry:
         """Return the views about an isocentre; refuses what cannot be built."""
+        refuse_same(self.views)
         return from_preset(
             self.preset,
             isocentre_lps=isocentre_lps,

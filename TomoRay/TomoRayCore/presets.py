@@ -30,6 +30,9 @@ from TomoRayCore.view_names import view_angle
 
 Pair = tuple[float, float]
 
+LARGEST_DETECTOR_MM = 10_000.0
+"""A shadow wider than this comes of a source next to the field, not of a wish."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -189,6 +192,8 @@ def from_preset(
     sdd_mm = preset.sdd_mm if sdd_mm is None else float(sdd_mm)
     field_mm = preset.field_mm if field_mm is None else float(field_mm)
     beam = preset.beam if beam is None else beam
+    if not 0 < sad_mm < sdd_mm < math.inf:
+        raise bad_geometry(f"0 < SAD < SDD must hold; got SAD {sad_mm:g} mm, SDD {sdd_mm:g} mm.")
     if not 0 < field_mm < 2 * sad_mm:
         raise bad_geometry(
             f"A field of {field_mm:g} mm does not fit in front of a source at {sad_mm:g} mm."
@@ -203,6 +208,12 @@ def from_preset(
         edges_mm = (row_mm * rows, column_mm * columns)
     elif detector_mm is not None:
         edges_mm = _pair("detector_mm", detector_mm)
+    elif edges_mm[0] > LARGEST_DETECTOR_MM:
+        raise bad_geometry(
+            f"With SAD {sad_mm:g} mm the near side of the {field_mm:g} mm field is "
+            f"{sad_mm - field_mm / 2:g} mm from the source; at SDD {sdd_mm:g} mm its shadow would "
+            f"be {edges_mm[0]:g} mm wide. Move the source away or name the detector's size."
+        )
     return AcquisitionGeometry(
         name=name,
         isocentre_lps=as_vector("isocentre_lps", isocentre_lps),

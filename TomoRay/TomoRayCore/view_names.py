@@ -10,6 +10,7 @@ A view by angle gets a label made of both, ``A30`` or ``A120T10``, which is a na
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from TomoRayCore.errors import InputError
@@ -62,6 +63,25 @@ def view_angle(text: str) -> ViewAngle:
     if tilt_deg:
         label += f"T{_plain(tilt_deg)}"
     return ViewAngle(label, angle_deg, tilt_deg, mirrored=name == "PA")
+
+
+def refuse_same(views: Sequence[str]) -> None:
+    """Refuse two views that are the same picture, such as 0 and 360, or AP and 0.
+
+    Raises:
+        InputError: ``BAD_GEOMETRY``, or ``VIEW_UNKNOWN``.
+    """
+    known: dict[tuple[float, float, bool], str] = {}
+    for text in views:
+        view = view_angle(text)
+        pose = (round(view.angle_deg % 360, 6) % 360, view.tilt_deg, view.mirrored)
+        if pose in known:
+            raise InputError(
+                "BAD_GEOMETRY",
+                f"{known[pose]} and {view.label} are the same view.",
+                "Leave one of them out.",
+            )
+        known[pose] = view.label
 
 
 def is_oblique_label(label: object) -> bool:

@@ -10,7 +10,7 @@ from TomoRayCore.cli.console import Console, add_command, add_common, outputs_te
 from TomoRayCore.errors import InputError
 from TomoRayCore.presets import PRESETS
 from TomoRayCore.structure_names import structure_wish
-from TomoRayCore.view_names import view_angle
+from TomoRayCore.view_names import refuse_same
 
 if TYPE_CHECKING:
     from TomoRayCore.case_runner import Outcome
@@ -285,11 +285,11 @@ def _physics(arguments: argparse.Namespace) -> str | dict[str, Any]:
 def _views(text: str) -> tuple[str, ...]:
     views = tuple(view.strip() for view in text.split(",") if view.strip())
     try:
-        labels = [view_angle(view).label for view in views]
+        refuse_same(views)
     except InputError as error:
         raise argparse.ArgumentTypeError(f"{error.message} {error.remedy}") from error
-    if not labels or len(set(labels)) != len(labels):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different views")
+    if not views:
+        raise argparse.ArgumentTypeError(f"{text!r} names no view")
     return views
 
 
