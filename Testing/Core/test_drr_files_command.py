@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from dicom_factory import ct_slices, save_series
+from PIL import Image
 
 from TomoRayCore.__main__ import main
 from TomoRayCore.drr import project
@@ -123,13 +125,59 @@ def test_structures_share_out_the_head(tmp_path, tiny_ct, tomoray):
 
 @pytest.mark.parametrize(
     ("parts", "code"),
-    [("gold=20000:30000", "STRUCTURE_EMPTY"), ("m=none.nrrd", "FILE_NOT_FOUND"),
-     ("a=1:2,a=3:4", "STRUCTURE_TWICE")],
-)  # fmt: skip
+    [("m=none.nrrd", "FILE_NOT_FOUND"), ("a=1:2,a=3:4", "STRUCTURE_TWICE")],
+)
 def test_structures_that_are_not_there_are_refused(tmp_path, tiny_ct, tomoray, parts, code):
     done, _, err = tomoray(tiny_ct, "--out", tmp_path / "o", "--structures", parts)
     assert (done, code in err) == (1, True)
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--transmission",)])
+def test_an_empty_structure_gets_an_empty_image_and_a_warning(tmp_path, tiny_ct, tomoray, options):
+    parts = ("--structures", "bone,gold=20000:", "--format", "nrrd,png,dicom")
+    code, _, err = tomoray(tiny_ct, "--out", tmp_path, *parts, *options)
+    assert code == 0
+    assert "STRUCTURE_EMPTY: nothing of the structure gold is seen in AP, LAT" in err
+    assert [text[:15] for text in record_of(tmp_path)["warnings"]] == ["STRUCTURE_EMPTY"]
+    nothing = 1 if options else 0
+    assert (
+        sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "lat-gold.nrrd"))) == nothing
+    ).all()
+    stored = pydicom.dcmread(tmp_path / "lat-gold.dcm")
+    assert np.ptp(stored.pixel_array) == 0
+    assert stored.pixel_array.max() * float(stored.RescaleSlope) == pytest.approx(nothing)
+    with Image.open(tmp_path / "lat-gold.png") as picture:
+        assert not np.asarray(picture).any()
+    assert read_radiograph(tmp_path / "lat-bone.nrrd").pixels.max() > 0.1
+
+
+def test_a_ct_of_air_is_refused_with_or_without_structures(tmp_path, tiny_ct, tomoray):
+    ct = read_volume(tiny_ct)
+    write_volume(Volume(np.full_like(ct.array_hu, -1000), ct.ijk_to_lps), tmp_path / "air.nrrd")
+    for options in ((), ("--structures", "bone")):
+        assert tomoray(tmp_path / "air.nrrd", "--out", tmp_path / "o", *options)[0] == 1
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_files_say_by_which_rule_a_structure_was_chosen(tmp_path, tiny_ct, tomoray):
+    parts = ("--structures", "bone,soft,clip=2500:", "--format", "nrrd,dicom")
+    rules, expected = {}, {"plain": "300 <= HU", "tube": "from 0 at 50 HU to 1 at 1936"}
+    for name, options in {"plain": (), "tube": ("--kvp", "80")}.items():
+        assert tomoray(tiny_ct, "--out", tmp_path / name, *parts, *options)[0] == 0
+        bone, soft, clip = record_of(tmp_path / name)["structures"]
+        assert (clip["by"], clip["hu_low"], clip["hu_high"]) == ("hu-range", 2500, None)
+        assert expected[name] in bone["rule"]
+        rules[name] = bone, soft
+        for suffix in ("nrrd", "dcm"):
+            read = read_radiograph(tmp_path / name / f"ap-bone.{suffix}")
+            assert read.provenance["selection"] == bone["rule"]
+        dicom = pydicom.dcmread(tmp_path / name / "ap-bone.dcm")
+        assert expected[name] in dicom.DerivationDescription
+    (bone, soft), (bone_share, soft_share) = rules["plain"], rules["tube"]
+    assert (bone["by"], bone["hu_low"], soft["hu_high"]) == ("hu-range", 300, 300)
+    assert bone_share["by"] == soft_share["by"] == "material-share"
+    assert (bone_share["bone_none_hu"], round(bone_share["bone_all_hu"])) == (50, 1936)
 
 
 def test_a_mask_on_other_voxels_is_refused(tmp_path, tiny_ct, tomoray):
@@ -205,6 +253,7 @@ def test_a_window_is_for_the_picture_alone(tmp_path, tiny_ct, tomoray):
         ({"physics": {"kvp": 7}}, "BAD_OPTION"),
         ({"structures": ["Bone!"]}, "STRUCTURE_UNKNOWN"),
         ({"views": ["30", "A30"]}, "BAD_GEOMETRY"),
+        ({"views": ["0", "360"]}, "BAD_GEOMETRY"),
         ({"rotate_deg": float("nan")}, "BAD_GEOMETRY"),
         ({"seed": -1}, "BAD_OPTION"),
         ({"window": (2, 2)}, "BAD_WINDOW"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from TomoRayCore import __version__
 from TomoRayCore.checks import check_ct, location_warnings
-from TomoRayCore.drr_images import Projected, project_request, refuse_empty
+from TomoRayCore.drr_images import Projected, empty_warnings, project_request, selection_of
 from TomoRayCore.drr_request import GEOMETRY, SIDECAR, DrrRequest, Numbers, file_stem
 from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry
@@ -135,7 +135,7 @@ def write_drrs(
     geometry = request.geometry(centre_lps)
     source_sha256 = sha256_of(ct)
     images = project_request(volume, geometry, request, source_sha256, progress.part(0.4, 0.9))
-    refuse_empty(images, geometry)
+    warnings = [*warnings, *empty_warnings(images, geometry)]
     progress("writing", 0.9, f"Writing {len(images)} images")
     outputs = _write(out_dir, images, geometry, request, warnings)
     progress("done", 1.0, f"{len(images)} images written")
@@ -221,6 +221,7 @@ def _sidecar(
     files: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
     """Say how a set of DRRs was made, without naming file, folder or patient."""
+    options = request.options()
     return {
         "schema": SIDECAR_SCHEMA,
         "tomoray_version": __version__,
@@ -229,7 +230,9 @@ def _sidecar(
         "geometry": geometry.to_dict(),
         "attenuation": dict(record.attenuation),
         "physics": dict(record.physics),
-        "structures": [wish.to_dict() for wish in request.wishes()],
+        "structures": [
+            {**wish.to_dict(), **selection_of(wish, options)} for wish in request.wishes()
+        ],
         "window": request.window,
         "source_sha256": record.source_sha256,
         "files": files,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,9 +78,48 @@ def project_request(
         part = progress.part(number * share, (number + 1) * share)
         alone = _alone(volume, wish)
         for image in _simulate(alone, geometry, options, request, source_sha256, part):
-            record = replace(image.record, structure=wish.name)
+            selection = selection_of(wish, options)
+            record = replace(image.record, structure=wish.name, selection=selection)
             found.append(replace(image, record=record))
     return found
+
+
+def selection_of(wish: StructureWish, options: DrrOptions | None) -> dict[str, Any]:
+    """Return which share of which voxels a structure is, in JSON's types.
+
+    ``by`` is ``hu-range``, ``mask`` or ``material-share``; ``rule`` says it in words, and the
+    other keys are its numbers in HU (null for an open end).
+    """
+    if wish.mask is not None:
+        return {"by": "mask", "rule": "voxels of the mask that are not 0"}
+    if wish.built_in and options is not None:
+        return _material_share(wish.name)
+    low, high = wish.hu_range or _built_in(wish.name).hu_range or (-math.inf, math.inf)
+    ends = [f"{low:g} <= HU"] * math.isfinite(low) + [f"HU < {high:g}"] * math.isfinite(high)
+    return {
+        "by": "hu-range",
+        "rule": " and ".join(ends),
+        "hu_low": low if math.isfinite(low) else None,
+        "hu_high": high if math.isfinite(high) else None,
+    }
+
+
+def _material_share(name: str) -> dict[str, Any]:
+    from TomoRayCore.physics.beam import BONE_FROM_HU, ROUNDED_OVER_HU, cortical_bone_hu
+
+    none_hu, all_hu = BONE_FROM_HU - ROUNDED_OVER_HU, round(cortical_bone_hu(), 3)
+    rest = "" if name == "bone" else "what bone leaves of each voxel's attenuation: "
+    return {
+        "by": "material-share",
+        "rule": f"{rest}bone's share of a voxel's attenuation grows from 0 at {none_hu:g} HU to "
+        f"1 at {all_hu:.0f} HU, cortical bone",
+        "bone_none_hu": none_hu,
+        "bone_all_hu": all_hu,
+    }
+
+
+def _built_in(name: str) -> Structure:
+    return BONE if name == "bone" else SOFT_TISSUE
 
 
 def _line_integrals(
@@ -97,12 +136,18 @@ def _line_integrals(
         volume, structures = _structures(volume, wishes)
         everything = {"": Structure(hu_range=(-math.inf, math.inf)), **structures}
         images = project_structures(volume, geometry, everything, progress=progress)
+    selections = {wish.name: selection_of(wish, None) for wish in wishes}
     return [
         Projected(
             label,
             pixels,
             "line_integral",
-            DrrRecord(WATER_60KEV.to_dict(), structure=name, source_sha256=source_sha256),
+            DrrRecord(
+                WATER_60KEV.to_dict(),
+                structure=name,
+                selection=selections.get(name, {}),
+                source_sha256=source_sha256,
+            ),
         )
         for name, of_structure in images.items()
         for label, pixels in zip(geometry.labels, of_structure, strict=True)
@@ -118,7 +163,7 @@ def _structures(
         if wish.hu_range is not None:
             found[wish.name] = Structure(hu_range=wish.hu_range)
         elif wish.built_in:
-            found[wish.name] = BONE if wish.name == "bone" else SOFT_TISSUE
+            found[wish.name] = _built_in(wish.name)
         else:
             volume, mask = _with_mask(volume, wish)
             found[wish.name] = Structure(mask=mask)
@@ -148,7 +193,12 @@ def _simulate(
         )
         found.append(Projected(view.label, view.pixels, quantity, record))
         found += [
-            Projected(view.label, pixels, quantity, replace(record, structure=name))
+            Projected(
+                view.label,
+                pixels,
+                quantity,
+                replace(record, structure=name, selection=_material_share(name)),
+            )
             for name, pixels in view.structures.items()
         ]
     return found
@@ -181,19 +231,25 @@ def _with_mask(volume: Volume, wish: StructureWish) -> tuple[Volume, NDArray[np.
     return upright, mask.array_hu != 0
 
 
-def refuse_empty(images: Sequence[Projected], geometry: AcquisitionGeometry) -> None:
-    """Refuse images without contrast; noise hides them."""
-    blank = [image.record.structure for image in images if not np.ptp(image.pixels)]
-    if "" not in blank and blank:
-        raise InputError(
-            "STRUCTURE_EMPTY",
-            f"Nothing of the structure {blank[0]} is seen.",
-            "Check its range in HU or its mask.",
-        )
-    if blank:
+def empty_warnings(images: Sequence[Projected], geometry: AcquisitionGeometry) -> list[str]:
+    """Return a warning for each structure that a view sees nothing of; noise hides it.
+
+    Raises:
+        InputError: ``NOTHING_PROJECTED`` when a view sees nothing of the whole volume.
+    """
+    views: dict[str, list[str]] = {}
+    for image in images:
+        if not np.ptp(image.pixels):
+            views.setdefault(image.record.structure, []).append(image.label)
+    if "" in views:
         x, y, z = geometry.isocentre_lps
         raise InputError(
             "NOTHING_PROJECTED",
             f"About the isocentre ({x:g}, {y:g}, {z:g}) mm no ray meets anything but air.",
             "Give an isocentre inside the head: head, centre, or LPS mm within the CT.",
         )
+    return [
+        f"STRUCTURE_EMPTY: nothing of the structure {name} is seen in {', '.join(labels)}; "
+        "its images are empty (check its range in HU or its mask if there should be something)."
+        for name, labels in views.items()
+    ]

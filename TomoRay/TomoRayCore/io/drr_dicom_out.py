@@ -35,7 +35,7 @@ from TomoRayCore.io.drr_dicom_in import (
     PRIVATE_GROUP,
     PRIVATE_KEYS,
 )
-from TomoRayCore.io.drr_file import DrrHeader
+from TomoRayCore.io.drr_file import DrrHeader, DrrRecord
 from TomoRayCore.io.picture_out import GREY_LEVELS
 
 IMAGE_TYPE_DRR = "DRR"
@@ -210,10 +210,15 @@ def _derivation(header: DrrHeader) -> str:
             f"values: {header.quantity}",
             f"attenuation: {attenuation or 'not stated'}",
             f"physics: {physics or 'line integrals'}",
-            f"structure: {record.structure or 'all'}",
+            f"structure: {_structure(record)}",
             f"source sha256: {record.source_sha256 or 'not stated'}",
         ]
     )
+
+
+def _structure(record: DrrRecord) -> str:
+    rule = record.selection.get("rule")
+    return f"{record.structure} ({rule})" if rule else record.structure or "all"
 
 
 def _letters(axis: tuple[float, float, float]) -> str:

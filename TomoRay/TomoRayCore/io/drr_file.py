@@ -39,6 +39,7 @@ class DrrRecord:
         attenuation: The rule from HU to attenuation, as ``drr.attenuation.MuRule.to_dict``.
         physics: What was simulated beyond line integrals; empty for nothing.
         structure: Which part of the volume was projected; empty for all of it.
+        selection: The rule by which voxels, or shares of them, belong to that part.
         source_sha256: Of the volume's file or folder; empty when there was none.
     """
 
@@ -46,6 +47,7 @@ class DrrRecord:
     physics: Mapping[str, Any] = field(default_factory=dict)
     structure: str = ""
     source_sha256: str = ""
+    selection: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -53,6 +55,7 @@ class DrrRecord:
             "attenuation": dict(self.attenuation),
             "physics": dict(self.physics),
             "structure": self.structure,
+            "selection": dict(self.selection),
             "source_sha256": self.source_sha256,
         }
 
@@ -65,6 +68,8 @@ class DrrRecord:
         """
         data = json.loads(text)
         known = DrrRecord().to_dict()
+        if isinstance(data, dict):
+            data = {"selection": {}, **data}  # earlier records have none
         if not isinstance(data, dict) or any(
             not isinstance(data.get(name), type(value)) for name, value in known.items()
         ):

@@ -73,5 +73,6 @@ def _facts(record: DrrRecord) -> dict[str, str]:
         "attenuation": str(record.attenuation.get("name", "")),
         "physics": json.dumps(dict(record.physics)) if record.physics else "",
         "structure": record.structure,
+        "selection": str(record.selection.get("rule", "")),
     }
     return {name: fact for name, fact in facts.items() if fact}
