@@ -20,6 +20,7 @@ from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.io.drr_dicom_out import drr_dataset, positioner_angles
 from TomoRayCore.io.drr_file import DrrHeader, DrrRecord, GreyScale
 from TomoRayCore.io.radiograph_io import read_radiograph, write_drr
+from TomoRayCore.physics.display import behind
 from TomoRayCore.presets import from_preset
 
 FORMATS = (".nrrd", ".tif", ".png", ".dcm")
@@ -107,18 +108,39 @@ def test_a_transmission_is_read_as_attenuation_and_shown_with_bright_bone(
     tmp_path, acquisition, pixels, suffix
 ):
     path = tmp_path / f"a{suffix}"
-    share = np.exp(-pixels / 2)
+    share = np.exp(-pixels)
     write_drr(path, share, acquisition, "AP", quantity="transmission")
+    high = behind(share).window(share)[1]
+    assert 0.01 < high <= 0.15
     read = read_radiograph(path)
-    assert read.quantity == "line_integral"
-    assert np.abs(np.exp(-read.pixels) - share).max() <= 1 / 65535
+    shown = share.clip(None, high) if suffix == ".png" else share
+    assert read.quantity == ("relative" if suffix == ".png" else "line_integral")
+    assert np.abs(np.exp(-read.pixels) - shown).max() <= 1 / 65535
     assert "transmission" in read.provenance["polarity"]
     if suffix == ".png":
         with Image.open(path) as image:
             grey = np.asarray(image).astype(float)
-        assert np.corrcoef(grey.ravel(), share.ravel())[0, 1] < -0.9999
+        assert np.corrcoef(grey.ravel(), shown.ravel())[0, 1] < -0.9999
     if suffix == ".dcm":
-        assert pydicom.dcmread(path).PhotometricInterpretation == "MONOCHROME1"
+        data = pydicom.dcmread(path)
+        assert data.PhotometricInterpretation == "MONOCHROME1"
+        assert (data.WindowCenter, data.WindowWidth) == pytest.approx((high / 2, high))
+        assert data.VOILUTFunction == "LINEAR_EXACT"
+
+
+def test_a_picture_of_a_transmission_keeps_all_values_where_its_window_does(
+    tmp_path, acquisition, pixels
+):
+    path, share = tmp_path / "a.png", np.exp(-pixels)
+    write_drr(path, share, acquisition, "AP", quantity="transmission", window=(0, 1))
+    read = read_radiograph(path)
+    assert read.quantity == "line_integral"
+    assert np.abs(np.exp(-read.pixels) - share).max() <= 1 / 65535
+    with Image.open(path) as image:
+        grey = np.asarray(image).astype(float)
+        assert "tomoray_clipped" not in image.text
+        assert image.text["tomoray_value_at_white"] == "0.0"
+    assert grey[share.argmin() // 36, share.argmin() % 36] == grey.max()
 
 
 def test_a_windowed_picture_is_clipped_and_says_so(tmp_path, acquisition, pixels):
@@ -129,7 +151,8 @@ def test_a_windowed_picture_is_clipped_and_says_so(tmp_path, acquisition, pixels
     assert np.abs(read.pixels - pixels.clip(1, 3)).max() <= 2 / 65535
     with Image.open(path) as image:
         assert image.text["tomoray_value_at_white"] == "3.0"
-    for window in ((2, 2), (0, float("nan"))):
+        assert "tomoray_clipped" in image.text
+    for window in ((2, 2), (0, float("nan")), (3, 1)):
         with pytest.raises(InputError, match="BAD_WINDOW"):
             write_drr(path, pixels, acquisition, "AP", window=window)
 

@@ -222,7 +222,23 @@ def test_transmission_is_the_exponential_of_line_integrals(tmp_path, tiny_ct, to
     tomoray(tiny_ct, "--out", tmp_path / "t", "--transmission", "--format", "nrrd,png")
     line, share = (read_radiograph(tmp_path / name / "ap.nrrd") for name in "lt")
     assert np.allclose(line.pixels, share.pixels, atol=1e-4)
-    assert record_of(tmp_path / "t")["files"]["ap.nrrd"]["quantity"] == "transmission"
+    files = record_of(tmp_path / "t")["files"]
+    assert files["ap.nrrd"]["quantity"] == files["ap.png"]["quantity"] == "transmission"
+    # The picture is of the head, not of its outline in the open beam.
+    assert 0.03 < files["ap.png"]["value_at_black"] <= 0.15
+    assert files["ap.png"]["value_at_white"] == 0
+    with Image.open(tmp_path / "t" / "ap.png") as picture:
+        grey = np.asarray(picture) / 65535
+    head = line.pixels > 2
+    assert np.ptp(grey[head]) > 0.1
+    assert np.percentile(grey[head], 10) < 0.8
+    assert not grey[line.pixels < 1].any()
+
+
+@pytest.mark.parametrize("window", ["0.15,0", "1,1"])
+def test_a_window_that_does_not_rise_is_refused(tmp_path, tiny_ct, tomoray, window):
+    code, _, err = tomoray(tiny_ct, "--out", tmp_path / "o", "--transmission", "--window", window)
+    assert (code, "BAD_WINDOW" in err) == (1, True)
 
 
 def test_plastimatch_numbers_are_a_tenth_and_say_so(tmp_path, tiny_ct, tomoray):
@@ -258,6 +274,7 @@ def test_a_window_is_for_the_picture_alone(tmp_path, tiny_ct, tomoray):
         ({"seed": -1}, "BAD_OPTION"),
         ({"window": (2, 2)}, "BAD_WINDOW"),
         ({"window": (1, 2, 3)}, "BAD_WINDOW"),
+        ({"window": (0.15, 0), "physics": {"quantity": "transmission"}}, "BAD_WINDOW"),
         ({"size": 4096, "physics": {"oversampling": 8}}, "BAD_OPTION"),
     ],
     ids=str,

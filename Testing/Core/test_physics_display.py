@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.physics.display import BEHIND_A_HEAD, Display
+from TomoRayCore.physics.display import BEHIND_A_HEAD, Display, behind
 
 IMAGE = np.random.default_rng(1).random((17, 23)).astype(np.float32) * 6 - 0.5
 
@@ -44,6 +44,21 @@ def test_a_constant_image_is_black_not_broken() -> None:
 def test_transmission_behind_a_head_shows_bone_bright() -> None:
     open_beam, tissue, bone = BEHIND_A_HEAD.to_uint8(np.array([[1.0, 0.05, 0.01]])).pixels[0]
     assert open_beam == 0 < tissue < bone
+
+
+def test_the_window_of_a_transmission_follows_what_passes() -> None:
+    side = np.array([1.0, 1.0, 0.6, 0.5, 0.3, 0.06, 0.05, 0.03, 0.02, 0.01])
+    assert behind(side) == BEHIND_A_HEAD
+    front = np.array([1.0, 1.0, 0.5, 0.04, 0.03, 0.02, 0.01])
+    assert behind(front) == Display(low=0.0, high=0.04, invert=True)
+    bone_alone = np.array([1.0, 0.9, 0.8, 0.6, 0.4, 0.3])
+    low, high = behind(bone_alone).window(bone_alone)
+    assert (low, high) == (0, 0.8)
+    greys = behind(bone_alone).to_uint8(bone_alone).pixels
+    assert (np.diff(greys.astype(int)) >= 0).all()
+    assert len(set(greys.tolist())) == 4
+    nothing = np.ones((3, 4))
+    assert not behind(nothing).to_uint16(nothing).pixels.any()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.head import locate_head
 from TomoRayCore.io.drr_file import DrrRecord
-from TomoRayCore.io.drr_out import write_drr
+from TomoRayCore.io.drr_out import picture_scale, write_drr
 from TomoRayCore.io.volume_io import read_volume
 from TomoRayCore.outputs import refuse_overwriting, sha256_of, staged, texts, to_json
 from TomoRayCore.progress import Progress, Report
@@ -77,7 +77,7 @@ def drr_files(
             ``NAME=LOW:HIGH`` in HU, ``NAME=FILE`` with a mask.
         physics: A name of ``physics.options.PRESETS``, or the fields of a ``DrrOptions``.
         seed: Of the noise.
-        window: Values at black and white of the PNG pictures, which then are for eyes only.
+        window: Lowest and highest value that the PNG pictures show, which then are for eyes only.
         report: Receives the progress.
 
     Returns:
@@ -186,7 +186,7 @@ def _write(
     warnings: Sequence[str],
 ) -> dict[str, Path]:
     outputs: dict[str, Path] = {}
-    files: dict[str, dict[str, str]] = {}
+    files: dict[str, dict[str, Any]] = {}
     with staged(out_dir) as stage:
         for image in images:
             part = image.record.structure
@@ -206,6 +206,9 @@ def _write(
                 )
                 outputs[f"{key}{KEY_ENDINGS[name]}"] = out_dir / file
                 files[file] = {"view": image.label, "structure": part, "quantity": image.quantity}
+                if name == "png":
+                    scale = picture_scale(image.pixels, image.quantity, request.window)
+                    files[file] |= {"value_at_black": scale.black, "value_at_white": scale.white}
         (stage / GEOMETRY).write_text(geometry.to_json() + "\n", encoding="utf-8")
         sidecar = _sidecar(images[0].record, geometry, request, warnings, files)
         (stage / SIDECAR).write_text(to_json(sidecar), encoding="utf-8")
@@ -218,7 +221,7 @@ def _sidecar(
     geometry: AcquisitionGeometry,
     request: DrrRequest,
     warnings: Sequence[str],
-    files: Mapping[str, Mapping[str, str]],
+    files: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Say how a set of DRRs was made, without naming file, folder or patient."""
     options = request.options()

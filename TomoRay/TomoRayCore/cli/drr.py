@@ -205,7 +205,8 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         "--window",
         type=_two,
         metavar="LOW,HIGH",
-        help="values at black and white of the PNG (default: air and the densest pixel)",
+        help="lowest and highest value that the PNG shows, bone white (default: air to the densest "
+        "pixel; of --transmission what passes a head)",
     )
     again = group.add_mutually_exclusive_group()
     again.add_argument(

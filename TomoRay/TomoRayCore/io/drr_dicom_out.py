@@ -37,6 +37,7 @@ from TomoRayCore.io.drr_dicom_in import (
 )
 from TomoRayCore.io.drr_file import DrrHeader, DrrRecord
 from TomoRayCore.io.picture_out import GREY_LEVELS
+from TomoRayCore.physics.display import behind
 
 IMAGE_TYPE_DRR = "DRR"
 """The third value of Image Type, with the meaning that it has for RT Image (PS3.3 C.8.8.2)."""
@@ -118,10 +119,22 @@ def _add_pixels(data: Dataset, values: NDArray[np.float32], header: DrrHeader) -
         # The negative logarithm of intensity: larger means less of it.
         data.PhotometricInterpretation, data.PresentationLUTShape = "MONOCHROME2", "IDENTITY"
         data.PixelIntensityRelationship, data.PixelIntensityRelationshipSign = "LOG", -1
+    _add_window(data, values, header)
+    data.LossyImageCompression = "00"
+
+
+def _add_window(data: Dataset, values: NDArray[np.float32], header: DrrHeader) -> None:
+    """Say what viewers show at first; the pixels hold all values."""
+    shown = "all values"
+    low, high = min(float(values.min()), 0.0), float(values.max())
+    if header.quantity == "transmission":
+        low, high = behind(values).window(values)
+        shown = "behind the object"
     data.WindowCenter = _ds((low + high) / 2)
     data.WindowWidth = _ds(max(high - low, 1e-6))
-    data.WindowCenterWidthExplanation = f"{header.quantity}, all values"
-    data.LossyImageCompression = "00"
+    # The plain function takes 1 off the width, as is right for whole numbers only.
+    data.VOILUTFunction = "LINEAR_EXACT"
+    data.WindowCenterWidthExplanation = f"{header.quantity}, {shown}"
 
 
 def _add_identity(data: Dataset, header: DrrHeader) -> None:

@@ -29,6 +29,8 @@ RECORD_KEY = "tomoray_drr"
 MU_KEY = "tomoray_mu_water_per_mm"
 BLACK_KEY = "tomoray_value_at_black"
 WHITE_KEY = "tomoray_value_at_white"
+CLIPPED_KEY = "tomoray_clipped"
+"""In pictures that do not hold all values."""
 
 
 @dataclass(frozen=True)

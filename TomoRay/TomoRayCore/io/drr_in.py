@@ -27,6 +27,8 @@ def drr_radiograph(
     record: Mapping[str, str],
     asked: str | None,
     spacing: Spacing | None,
+    *,
+    clipped: bool = False,
 ) -> Radiograph:
     """Return a DRR with its geometry.
 
@@ -38,6 +40,7 @@ def drr_radiograph(
         record: What the reader has to say; it gets the header's facts.
         asked: The caller's view; a DRR's own is not overruled.
         spacing: The caller's; likewise.
+        clipped: Whether the file says that values beyond its window are not kept.
 
     Raises:
         InputError: ``GEOMETRY_CONTRADICTION``, ``SPACING_CONTRADICTION``, ``VIEW_CONTRADICTION``
@@ -53,7 +56,8 @@ def drr_radiograph(
         )
     label, view_reason = agreed_view(asked, {"the header": header.view}, name)
     polarity = "a DRR: larger is more attenuation"
-    quantity: Quantity = "relative" if header.quantity == "relative" else "line_integral"
+    kept = header.quantity != "relative" and not clipped
+    quantity: Quantity = "line_integral" if kept else "relative"
     if header.quantity == "transmission":
         pixels = -np.log(np.maximum(pixels, LEAST_TRANSMISSION))
         polarity = "a DRR of the transmission: its negative logarithm"

@@ -15,6 +15,8 @@ from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.io.atomic import atomic_path
 from TomoRayCore.io.drr_file import (
+    CLIPPED_KEY,
+    QUANTITY_KEY,
     DrrHeader,
     DrrRecord,
     FileQuantity,
@@ -22,6 +24,7 @@ from TomoRayCore.io.drr_file import (
     checked_pixels,
 )
 from TomoRayCore.io.picture_out import GREY_LEVELS, nrrd_bytes, png_bytes, tiff_bytes
+from TomoRayCore.physics.display import behind
 
 SUFFIX_OF_FORMAT = {"nrrd": ".nrrd", "tiff": ".tif", "png": ".png", "dicom": ".dcm"}
 """The formats by the names that users give them."""
@@ -43,7 +46,8 @@ def write_drr(
 
     ``.nrrd`` and ``.tif`` keep float32 to the last bit. ``.png`` and ``.dcm`` have 16 bits: what
     is read back is within half a step of 1/65535 of the image's range. In pictures air is black
-    and bone white.
+    and bone white. A PNG of a transmission is for eyes only: it shows what passes the head, and
+    the open beam beside it is cut off.
 
     Args:
         path: Ends in .nrrd, .tif, .tiff, .png or .dcm.
@@ -52,8 +56,8 @@ def write_drr(
         label: Which of them this is.
         quantity: What a pixel's number means.
         record: How the DRR was made.
-        window: Values at black and white of a PNG, which then is for eyes only. Default: what
-            air and the most attenuated pixel have.
+        window: Lowest and highest value that a PNG shows, which then is for eyes only. Default:
+            see ``picture_scale``.
 
     Raises:
         InputError: ``UNSUPPORTED_FORMAT``, ``VIEW_UNKNOWN``, ``GEOMETRY_CONTRADICTION``,
@@ -86,21 +90,31 @@ def write_drr(
         temporary.write_bytes(content)
 
 
-def natural_scale(values: NDArray[np.float32], quantity: FileQuantity) -> GreyScale:
-    """Return the scale from air, or what seems to be less than air, to the most attenuated."""
-    low, high = float(values.min()), float(values.max())
-    if quantity == "transmission":
-        black = max(high, 1.0)
-        return GreyScale(black, min(low, black - SMALLEST_SPAN))
-    black = min(low, 0.0)
-    return GreyScale(black, max(high, black + SMALLEST_SPAN))
+def picture_scale(
+    values: NDArray[np.float32], quantity: FileQuantity, window: Sequence[float] | None = None
+) -> GreyScale:
+    """Return which values are black and white in a PNG; bone is always the bright side.
 
-
-def window_scale(window: Sequence[float]) -> GreyScale:
-    """Return the scale of a window.
+    Without a window that is from air, or what seems to be less than air, to the most attenuated;
+    of a transmission, which the open beam would take up, what ``physics.display.behind`` shows.
 
     Raises:
-        InputError: ``BAD_WINDOW`` unless it is two different finite numbers.
+        InputError: ``BAD_WINDOW``.
+    """
+    if window is not None:
+        return window_scale(window, quantity)
+    if quantity == "transmission":
+        low, high = behind(values).window(values)
+        return GreyScale(high, low)
+    black = min(float(values.min()), 0.0)
+    return GreyScale(black, max(float(values.max()), black + SMALLEST_SPAN))
+
+
+def window_scale(window: Sequence[float], quantity: FileQuantity = "line_integral") -> GreyScale:
+    """Return the scale of a window, low and high: high is white, or black of a transmission.
+
+    Raises:
+        InputError: ``BAD_WINDOW`` unless it is two finite numbers, the second the larger one.
     """
     try:
         low, high = (float(end) for end in window)
@@ -108,23 +122,24 @@ def window_scale(window: Sequence[float]) -> GreyScale:
         raise InputError(
             "BAD_WINDOW",
             f"The window {window!r} is not two numbers.",
-            "Give the values at black and at white.",
+            "Give the lowest and the highest value to show.",
         ) from error
-    if not np.isfinite([low, high]).all() or low == high:
+    if not (np.isfinite([low, high]).all() and low < high):
         raise InputError(
             "BAD_WINDOW",
-            f"A window from {low:g} to {high:g} shows nothing.",
-            "Give the value at black and another one at white.",
+            f"A window from {low:g} to {high:g} does not rise.",
+            "Give the lower value first; bone is shown white of every kind of image, so there is "
+            "no need to invert.",
         )
-    return GreyScale(low, high)
+    return GreyScale(high, low) if quantity == "transmission" else GreyScale(low, high)
 
 
 def _png(values: NDArray[np.float32], header: DrrHeader, window: Sequence[float] | None) -> bytes:
-    if window is None:
-        scale, keys = natural_scale(values, header.quantity), header.to_keys()
-    else:
-        scale = window_scale(window)
-        # Clipped line integrals are none any more.
-        kept: FileQuantity = "transmission" if header.quantity == "transmission" else "relative"
-        keys = DrrHeader(header.view, kept, header.acquisition, header.record).to_keys()
-    return png_bytes(scale.stored(values, GREY_LEVELS), {**keys, **scale.to_keys()})
+    scale = picture_scale(values, header.quantity, window)
+    keys = {**header.to_keys(), **scale.to_keys()}
+    low, high = sorted((scale.black, scale.white))
+    if header.quantity != "transmission" and window is not None:
+        keys[QUANTITY_KEY] = "relative"  # clipped line integrals are none any more
+    if float(values.min()) < low or float(values.max()) > high:
+        keys[CLIPPED_KEY] = "values beyond black and white are not kept"
+    return png_bytes(scale.stored(values, GREY_LEVELS), keys)

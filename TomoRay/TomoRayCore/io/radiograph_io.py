@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.io.atomic import full_suffix
-from TomoRayCore.io.drr_file import VIEW_KEY, grey_scale_from, header_from
+from TomoRayCore.io.drr_file import CLIPPED_KEY, VIEW_KEY, grey_scale_from, header_from
 from TomoRayCore.io.drr_in import drr_radiograph
 from TomoRayCore.io.drr_out import write_drr
 from TomoRayCore.io.guard import existing_file
@@ -107,7 +107,9 @@ def _from_picture(file: Path, asked: str | None, spacing: Spacing | None) -> Rad
         elif scale is not None:
             header = replace(header, quantity="relative")
             record["values"] = "greys as they are: not those that were written"
-        return drr_radiograph(file.name, pixels, header, record, asked, spacing)
+        return drr_radiograph(
+            file.name, pixels, header, record, asked, spacing, clipped=CLIPPED_KEY in picture.text
+        )
     record["polarity"] = "as displayed, bright taken as more attenuation"
     label, record["view"] = agreed_view(asked, {}, file.name)
     used, record["spacing"] = agreed_spacing(spacing, None, "unknown: a picture's dpi is no scale")

@@ -97,9 +97,30 @@ class Display:
         return np.clip(greys, 0, top), slope, intercept, low, high
 
 
-BEHIND_A_HEAD = Display(low=0.0, high=0.15, invert=True)
+HEAD_HIGH = 0.15
+BEHIND_A_HEAD = Display(low=0.0, high=HEAD_HIGH, invert=True)
 """Bone bright from transmission: the open beam would take up nearly the whole scale, so all that
 passes 9 cm of tissue or less (15 %) is black."""
+
+
+SHADOW_BELOW, SHADOW_PERCENTILE = 0.95, 75.0
+LEAST_HIGH = 1e-6
+
+
+def behind(pixels: NDArray[np.generic]) -> Display:
+    """Return the display of a transmission image, bone bright.
+
+    Its window ends at what all but a quarter of the shadow's pixels stay below. Behind a whole head
+    it ends at ``BEHIND_A_HEAD``'s 15 % at most; behind bone alone more than that passes.
+    """
+    values = np.asarray(pixels, np.float64)
+    shadow = values[values < SHADOW_BELOW]
+    if not shadow.size:
+        return Display(low=0.0, high=1.0, invert=True)
+    high = max(_percentile(shadow, SHADOW_PERCENTILE), LEAST_HIGH)
+    if np.median(shadow) <= HEAD_HIGH < high:
+        return BEHIND_A_HEAD
+    return Display(low=0.0, high=high, invert=True)
 
 
 def _percentile(pixels: NDArray[np.generic], percent: float) -> float:
