@@ -121,7 +121,7 @@ def load_network(bundle: Bundle) -> nn.Module:
         InputError: ``ARCHITECTURE_UNKNOWN``, ``ARCHITECTURE_ARGUMENTS``, or ``MODEL_MISMATCH``
             when the weights are not those of the architecture.
     """
-    if bundle.description["architecture"].get("name") in TRANSLATORS:
+    if str(bundle.description["architecture"].get("name")) in TRANSLATORS:
         raise InputError(
             "MODEL_MISMATCH",
             f"{bundle.path.name} holds a translator of images, which makes no volumes.",
