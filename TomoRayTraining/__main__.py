@@ -19,7 +19,8 @@ from TomoRayCore.nets import TRANSLATORS, build
 from TomoRayCore.progress import Step
 from TomoRayTraining.cases import Case, read_cases
 from TomoRayTraining.checkpoint import load_checkpoint
-from TomoRayTraining.config import IMAGES, Config, DataConfig, read_config
+from TomoRayTraining.config import IMAGES, Config, DataConfig
+from TomoRayTraining.config_file import read_config
 from TomoRayTraining.dataset import training_references
 from TomoRayTraining.engine import Trainer
 from TomoRayTraining.evaluate import (

@@ -1,4 +1,4 @@
-"""One experiment as data: frozen dataclasses, read from YAML."""
+"""One experiment as data: frozen dataclasses; ``config_file`` reads them from YAML."""
 
 from __future__ import annotations
 
@@ -7,21 +7,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.regions import REGIONS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """Of an experiment: it becomes a file's name."""
-
-OPEN_LISTS = ("optimisation.milestones", "data.views")
-"""Lists of any length."""
 
 IMAGES = ("drr", "films", "realistic")
 
@@ -284,24 +277,24 @@ class Config:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise _bad(f"name must be letters, digits, dots, dashes; got {self.name!r}.")
+            raise bad_config(f"name must be letters, digits, dots, dashes; got {self.name!r}.")
         low, high = self.data.sad_mm
         if not 0 < low <= high < math.inf:
-            raise _bad(f"data.sad_mm must be a rising range of distances; got {low}, {high}.")
+            raise bad_config(f"data.sad_mm must be a rising range of distances; got {low}, {high}.")
         low, high = self.data.hu_window
         if not -32768 <= low < high <= 32767:
-            raise _bad(f"data.hu_window must be a rising range of HU; got {low}, {high}.")
+            raise bad_config(f"data.hu_window must be a rising range of HU; got {low}, {high}.")
         if any(not 0 <= share <= 1 for share in self.optimisation.milestones):
-            raise _bad("optimisation.milestones are shares of the run, from 0 to 1.")
+            raise bad_config("optimisation.milestones are shares of the run, from 0 to 1.")
         for name, word, choices in self._choices():
             if word not in choices:
-                raise _bad(f"{name} is one of {', '.join(choices)}; got {word!r}.")
+                raise bad_config(f"{name} is one of {', '.join(choices)}; got {word!r}.")
         for name, value, lowest, highest in self._ranges():
             if not lowest <= value <= highest:
-                raise _bad(f"{name} must be from {lowest:g} to {highest:g}; got {value}.")
+                raise bad_config(f"{name} must be from {lowest:g} to {highest:g}; got {value}.")
         for kind, share in self.data.shares.items():
             if type(share) not in (int, float) or not 0 <= share < math.inf:
-                raise _bad(f"data.shares.{kind} must be a number from 0; got {share!r}.")
+                raise bad_config(f"data.shares.{kind} must be a number from 0; got {share!r}.")
 
     def _choices(self) -> list[tuple[str, str, tuple[str, ...]]]:
         """Return name, value and possible values of all settings that are words."""
@@ -365,70 +358,6 @@ class Config:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def read_config(path: Path) -> Config:
-    """Read an experiment's YAML file.
-
-    Raises:
-        InputError: ``BAD_CONFIG`` for unknown or missing keys and for wrong types.
-    """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _bad(f"{path} cannot be read: {error}") from error
-    if not isinstance(data, dict):
-        raise _bad(f"{path} holds no mapping.")
-    return config_from(data)
-
-
-def config_from(data: Mapping[str, Any]) -> Config:
-    """Build an experiment from the plain types of ``to_dict`` or of a YAML file.
-
-    Raises:
-        InputError: ``BAD_CONFIG``.
-    """
-    config: Config = _build(Config, data, "")
-    return config
-
-
-def _build(kind: Any, data: Any, where: str) -> Any:
-    """Build a dataclass from a mapping, recursively, refusing what it does not know."""
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    if not isinstance(data, dict):
-        raise _bad(f"{where or 'The file'} must be a mapping; got {data!r}.")
-    unknown = [key for key in data if key not in fields]
-    if unknown:
-        raise _bad(f"{where}{unknown[0]} is not a setting; there are {', '.join(fields)}.")
-    values = {}
-    for name, value in data.items():
-        default = fields[name].default_factory
-        nested = default() if default is not dataclasses.MISSING else None
-        if dataclasses.is_dataclass(nested):
-            values[name] = _build(type(nested), value, f"{where}{name}.")
-        else:
-            default = fields[name].default if nested is None else nested
-            values[name] = _checked(value, default, f"{where}{name}")
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise _bad(f"{where or 'The file'}: {error}.") from error
-
-
-def _checked(value: Any, default: Any, where: str) -> Any:
-    """Give numbers and pairs the type of their default; refuse others."""
-    if where.endswith(OPEN_LISTS) and isinstance(value, list):
-        return tuple(_checked(v, default[0], where) for v in value)
-    if isinstance(default, tuple) and isinstance(value, list) and len(value) == len(default):
-        return tuple(_checked(v, d, where) for v, d in zip(value, default, strict=True))
-    if isinstance(default, float) and type(value) in (int, float):
-        return float(value)
-    if isinstance(default, dict) and isinstance(value, dict):
-        return value
-    if default is dataclasses.MISSING:  # settings without a default are texts
-        default = ""
-    if type(value) is type(default):
-        return value
-    raise _bad(f"{where} must be like {default!r}; got {value!r}.")
-
-
-def _bad(message: str) -> InputError:
+def bad_config(message: str) -> InputError:
+    """Return the error for settings that make no experiment."""
     return InputError("BAD_CONFIG", message, "Correct the experiment's YAML file.")

@@ -21,7 +21,8 @@ from TomoRayCore.presets import from_preset
 from TomoRayCore.stages import Stage
 from TomoRayTraining.cases import Case
 from TomoRayTraining.checkpoint import read_average
-from TomoRayTraining.config import Config, config_from
+from TomoRayTraining.config import Config
+from TomoRayTraining.config_file import config_from
 from TomoRayTraining.dataset import training_references
 from TomoRayTraining.specs import specs_of
 

@@ -16,7 +16,8 @@ from TomoRayCore.nets import GENERATORS
 from TomoRayCore.phantom import make_phantom
 from TomoRayCore.volume import Volume
 from TomoRayTraining.cases import Case, write_cases
-from TomoRayTraining.config import Config, ModelConfig, read_config
+from TomoRayTraining.config import Config, ModelConfig
+from TomoRayTraining.config_file import read_config
 
 SPLITS = ("train", "train", "val", "test", "test")
 

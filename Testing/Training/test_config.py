@@ -10,7 +10,8 @@ import yaml
 
 import TomoRayTraining
 from TomoRayCore.errors import InputError
-from TomoRayTraining.config import Config, OptimisationConfig, read_config
+from TomoRayTraining.config import Config, OptimisationConfig
+from TomoRayTraining.config_file import read_config
 from TomoRayTraining.recipes import RECIPES
 
 EXPERIMENTS = sorted((Path(TomoRayTraining.__file__).parent / "experiments").glob("*.yaml"))

@@ -18,7 +18,8 @@ from TomoRayCore.io.volume_io import write_volume
 from TomoRayCore.nets import build, parameter_count
 from TomoRayCore.presets import from_preset
 from TomoRayTraining.cases import Case
-from TomoRayTraining.config import Config, config_from, read_config
+from TomoRayTraining.config import Config
+from TomoRayTraining.config_file import config_from, read_config
 from TomoRayTraining.engine import Trainer, learning_rate_share, peak_learning_rate, steps_of
 from TomoRayTraining.perceptual import LAYERS
 from TomoRayTraining.recipes import recipe

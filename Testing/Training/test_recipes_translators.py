@@ -23,7 +23,8 @@ from TomoRayCore.presets import from_preset
 from TomoRayTraining.__main__ import main
 from TomoRayTraining.cases import Case, read_cases
 from TomoRayTraining.checkpoint import read_average
-from TomoRayTraining.config import Config, ModelConfig, read_config
+from TomoRayTraining.config import Config, ModelConfig
+from TomoRayTraining.config_file import read_config
 from TomoRayTraining.engine import Trainer
 from TomoRayTraining.evaluate import realistic_films_of
 from TomoRayTraining.export import ModelCard, TrainedStage, export

@@ -30,7 +30,8 @@ from TomoRayCore.errors import SetupError
 from TomoRayCore.nets import GENERATORS, build
 from TomoRayCore.nets.blocks import channels_last
 from TomoRayCore.network_io import orthographic_matrices
-from TomoRayTraining.config import Config, read_config
+from TomoRayTraining.config import Config
+from TomoRayTraining.config_file import read_config
 from TomoRayTraining.recipes import recipe
 from TomoRayTraining.recipes.base import Recipe
 from TomoRayTraining.specs import specs_of
