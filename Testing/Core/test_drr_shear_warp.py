@@ -11,14 +11,16 @@ import projector_reference as reference
 import pytest
 from drr_poses import frontal, oblique_grid, rmse_share, smooth_mu, turned
 
-from TomoRayCore.drr import project, project_mu
+from TomoRayCore.drr import backproject_arrays, project, project_mu
 from TomoRayCore.drr.plan import is_separable, plan_view
 from TomoRayCore.drr.shear_warp import cubic_weights, plan_shear, unwarp, warp, warp_entries
+from TomoRayCore.drr.slabs import nonzero_box
+from TomoRayCore.drr.view_operator import ViewOperator
 from TomoRayCore.errors import InputError
-from TomoRayCore.geometry import AcquisitionGeometry
+from TomoRayCore.geometry import AcquisitionGeometry, ViewGeometry
 from TomoRayCore.hounsfield import MU_WATER_PER_MM
 from TomoRayCore.presets import make_view
-from TomoRayCore.volume import Volume, canonical_grid
+from TomoRayCore.volume import Grid, Volume, canonical_grid
 
 LIMIT = 0.003
 POSES = {
@@ -242,3 +244,80 @@ def test_a_view_along_a_single_layer_of_voxels_keeps_its_attenuation(
     view = turned(frontal(size=17, field_mm=60, beam="parallel"), angles_deg)
     expected = reference.sampled_line_integrals(mu, grid, view, step_mm=0.1)
     assert project_mu(mu, grid, view).max() == pytest.approx(expected.max(), rel=0.02)
+
+
+def near(angle_deg: float, **wishes) -> ViewGeometry:
+    """Return a view from 90 mm: with 1.4 mm voxels, as a head from 640 mm with 10 mm voxels."""
+    distances = {"sad_mm": 90, "sdd_mm": 150, "detector_mm": 110, "size": 24}
+    return make_view("view", angle_deg, **{**distances, **wishes})
+
+
+def large_grid_with_a_small_body() -> tuple[Grid, np.ndarray]:
+    """Return a wide grid and mu: blobs in its middle, and nothing else."""
+    grid = oblique_grid((44, 150, 161), (1.4, 1.4, 1.5), (3.0, 2.0, -4.0))
+    mu = smooth_mu(grid)
+    mu[mu < 1e-6] = 0
+    return grid, mu
+
+
+@pytest.mark.parametrize("wishes", [{}, {"tilt_deg": 12.0, "rotate_deg": 9.0}], ids=str)
+@pytest.mark.parametrize("angle_deg", [45.0, 20.0, -130.0])
+def test_a_source_in_the_air_of_a_large_volume_sees_the_body(
+    engine: str, angle_deg: float, wishes: dict
+) -> None:
+    grid, mu = large_grid_with_a_small_body()
+    view = near(angle_deg, **wishes)
+    with pytest.raises(InputError, match="VIEW_TOO_STEEP"):
+        plan_shear(grid, view)
+    expected = reference.sampled_line_integrals(mu, grid, view, step_mm=0.25)
+    assert rmse_share(project_mu(mu, grid, view), expected) < LIMIT
+
+
+def test_the_noise_of_the_air_around_the_source_is_no_body() -> None:
+    grid, mu = large_grid_with_a_small_body()
+    noise = np.random.default_rng(4).normal(0, 15, grid.shape)
+    hu = (mu / MU_WATER_PER_MM - 1) * 1000 + noise
+    volume = Volume(hu.astype(np.int16), grid.ijk_to_lps)
+    clean = project_mu(mu, grid, near(45.0))
+    (image,) = project(volume, one(near(45.0)))
+    assert np.abs(image - clean).max() < 0.1 * clean.max()
+
+
+def test_a_long_volume_beside_the_source_is_no_obstacle(engine: str) -> None:
+    # A head at the end of a whole body: its far end is too steep for any face.
+    short = oblique_grid((44, 40, 40), (1.4, 1.4, 1.5))
+    affine = short.ijk_to_lps.copy()
+    affine[:3, 3] -= 400 * affine[:3, 2]
+    long = Grid((444, 40, 40), affine)
+    mu = np.zeros(long.shape, np.float32)
+    mu[400:] = smooth_mu(short)
+    mu[:380, 5:30, 8:30] = 0.02
+    view = near(45.0, sad_mm=120, sdd_mm=180, tilt_deg=-5.0)
+    expected = reference.sampled_line_integrals(mu, long, view, step_mm=0.25)
+    assert rmse_share(project_mu(mu, long, view), expected) < LIMIT
+    random = np.random.default_rng(1)
+    image, volume = random.random(view.size), random.random(long.shape)
+    forward = np.vdot(project_mu(volume, long, view), image)
+    back = backproject_arrays([image], one(view), long)
+    assert np.vdot(back, volume) == pytest.approx(forward, rel=1e-12)
+
+
+def test_where_only_a_part_is_before_the_source_the_transpose_is_exact(engine: str) -> None:
+    grid, mu = large_grid_with_a_small_body()
+    random = np.random.default_rng(2)
+    for view in (near(45.0), near(-130.0, tilt_deg=12.0)):
+        operator = ViewOperator(grid, view, nonzero_box(mu))
+        volume, image = random.random(grid.shape), random.random(view.size)
+        total = operator.new_sum(np.float64)
+        operator.add(volume, (0, 0, 0), total)
+        spread = np.zeros(grid.shape)
+        operator.spread(image, spread)
+        forward = np.vdot(operator.image(total), image)
+        assert np.vdot(spread, volume) == pytest.approx(forward, rel=1e-12)
+
+
+def test_a_source_in_the_body_or_a_detector_all_around_is_refused() -> None:
+    grid, mu = large_grid_with_a_small_body()
+    for view in (near(45.0, sad_mm=8), near(45.0, detector_mm=2000)):
+        with pytest.raises(InputError, match="VIEW_TOO_STEEP"):
+            project_mu(mu, grid, view)

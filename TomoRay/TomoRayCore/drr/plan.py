@@ -17,6 +17,9 @@ from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import ViewGeometry
 from TomoRayCore.volume import Grid
 
+Box = tuple[slice, slice, slice]
+"""Part of a volume's array: ranges of k, j and i."""
+
 PARALLEL_TOLERANCE = 1e-4
 """Largest sine between a detector axis and a voxel axis (0.006 degrees): over a 300 mm head the
 rays then err by less than 0.03 mm."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from TomoRayCore.drr.attenuation import WATER_60KEV, MuRule
-from TomoRayCore.drr.slabs import mu_slabs, nonzero_boxes
+from TomoRayCore.drr.plan import Box
+from TomoRayCore.drr.slabs import matter_box, mu_slabs, nonzero_box, nonzero_boxes
 from TomoRayCore.drr.structures import Structure
 from TomoRayCore.drr.view_operator import ViewOperator
 from TomoRayCore.errors import InputError
@@ -39,7 +40,8 @@ def project(
         progress: Told after each piece of the volume.
 
     Raises:
-        InputError: ``VIEW_TOO_STEEP`` when a source is inside an oblique volume or too near to it.
+        InputError: ``VIEW_TOO_STEEP`` when a source is inside the box of what is no air in an
+            oblique volume, or a detector reaches too far to its sides.
     """
     return _projected(volume, geometry, {"all": None}, rule, progress)["all"]
 
@@ -77,7 +79,7 @@ def project_mu(mu_per_mm: NDArray[Any], grid: Grid, view: ViewGeometry) -> NDArr
             f"An array of shape {array.shape} does not fit the grid {grid.shape}.",
             "Give (D, H, W) on the grid.",
         )
-    operator = ViewOperator(grid, view)
+    operator = _operator(grid, view, lambda: nonzero_box(array))
     total = operator.new_sum(array.dtype)
     for box in nonzero_boxes(array):
         k, j, i = box
@@ -99,7 +101,9 @@ def _projected(
     progress: Progress | None,
 ) -> dict[str, list[NDArray[np.float32]]]:
     """Project structures, None being the whole."""
-    operators = [ViewOperator(volume.grid, view) for view in geometry.views]
+    operators = [
+        _operator(volume.grid, view, lambda: matter_box(volume.array_hu)) for view in geometry.views
+    ]
     sums = {name: [operator.new_sum() for operator in operators] for name in structures}
     for done, slab in mu_slabs(volume.array_hu, rule):
         for name, structure in structures.items():
@@ -118,6 +122,20 @@ def _projected(
     if progress is not None:
         progress("projecting", 1.0, f"{len(operators)} views projected")
     return images
+
+
+def _operator(grid: Grid, view: ViewGeometry, matter: Callable[[], Box | None]) -> ViewOperator:
+    """Return the operator of a view, whose source may stand in the volume's air.
+
+    Where matter is takes a look at all of the volume, so it is asked for only where it counts.
+    """
+    try:
+        return ViewOperator(grid, view)
+    except InputError as error:
+        box = matter() if error.code == "VIEW_TOO_STEEP" else None
+        if box is None:
+            raise
+    return ViewOperator(grid, view, box)
 
 
 def _as_real(array: NDArray[Any]) -> NDArray[Any]:

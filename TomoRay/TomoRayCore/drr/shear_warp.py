@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from TomoRayCore.drr import kernel
-from TomoRayCore.drr.plan import ViewPlan, centred, index_frame, ray_lengths_mm
+from TomoRayCore.drr.plan import Box, ViewPlan, centred, index_frame, ray_lengths_mm
 from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import ViewGeometry
 from TomoRayCore.volume import Grid
@@ -36,6 +36,13 @@ single layer of voxels may be all there is, and every sample would miss its midd
 LEAST_COSINE = 0.2
 """Rays must meet the slices at 78 degrees from their normal at most: a sum of samples farther
 apart says little, and the virtual detector would grow without bound."""
+
+FARTHEST_MAGNIFICATION = 1.2
+"""Where only a part of the volume is before the source, virtual pixels at its far side are at most
+so many times those on the plane."""
+
+LEAST_AHEAD = 1e-3
+"""Slices count from so many voxels before the source on."""
 
 BORDER = 3
 """Virtual pixels around the shadow, so that cubic interpolation finds its neighbours."""
@@ -73,17 +80,23 @@ class ShearPlan:
         return self.virtual.row_positions.shape[1], self.virtual.column_positions.shape[1]
 
 
-def plan_shear(grid: Grid, view: ViewGeometry) -> ShearPlan:
+def plan_shear(grid: Grid, view: ViewGeometry, matter: Box | None = None) -> ShearPlan:
     """Work out the plan of one view.
 
+    Args:
+        grid: Of the volume.
+        view: Source and detector.
+        matter: Box (k, j, i) of voxels in which the source may not be; None: all of them. It
+            decides about nothing else: the plan holds for any values on the grid.
+
     Raises:
-        InputError: ``VIEW_TOO_STEEP`` when the source is inside the volume or so near to it that
-            no face sees all of its rays at a workable angle.
+        InputError: ``VIEW_TOO_STEEP`` when the source is inside of ``matter``, or no face sees
+            all of the volume's rays, or all of the detector's, at a workable angle.
     """
     rays = _Rays(grid, view)
-    axis, sense = rays.dominant_axis()
+    axis, sense = rays.dominant_axis(matter)
     image_axes = tuple(other for other in (2, 1, 0) if other != axis)
-    rays.aim(axis)
+    slices = rays.aim(axis, sense)
     meets = rays.toward * sense > 0
     hits = [rays.hits(other) for other in image_axes]
     pitches = [_pitch_voxels(grid.shape[2 - other]) for other in image_axes]
@@ -95,8 +108,7 @@ def plan_shear(grid: Grid, view: ViewGeometry) -> ShearPlan:
         low.append(first - BORDER * pitch)
         steps = int(np.ceil((last - first) / pitch)) if last >= first else -np.inf
         counts.append(max(steps + 1 + 2 * BORDER, 0))
-    size = (int(counts[0]), int(counts[1])) if min(counts) > 0 else (0, 0)
-    slices = np.arange(grid.shape[2 - axis])
+    size = (int(counts[0]), int(counts[1])) if min(counts) > 0 and len(slices) else (0, 0)
     positions = [
         rays.positions(slices, other, start + pitch * np.arange(count, dtype=float))
         for other, start, pitch, count in zip(image_axes, low, pitches, size, strict=True)
@@ -217,33 +229,70 @@ class _Rays:
         self._source, self._centre, self._down, self._along = index_frame(grid, view)
         self._direction = -np.linalg.inv(grid.ijk_to_lps)[:3, :3] @ view.normal
         self._cone = view.beam == "cone"
+        self._whole = True
 
-    def dominant_axis(self) -> tuple[int, float]:
-        """Return the voxel axis that the volume's rays follow most, and their sense along it."""
+    def dominant_axis(self, matter: Box | None) -> tuple[int, float]:
+        """Return the voxel axis that the rays follow most, and their sense along it.
+
+        The volume's rays decide, whatever the detector. Where they are too steep, because the
+        volume reaches beside or behind the source, the detector's do: all of these run forward
+        then, so nothing beside or behind the source is on them.
+        """
         if not self._cone:
             along = self._direction * np.array(self._grid.spacing_ijk_mm)
             axis = int(np.abs(along).argmax())
             return axis, float(np.sign(along[axis]))
         ends = [(-1, size) for size in self._sizes]
         corners = np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, -1).T
-        toward = (corners - self._source) @ self._grid.ijk_to_lps[:3, :3].T
-        cosines = toward @ self._grid.direction / np.linalg.norm(toward, axis=1, keepdims=True)
-        senses = np.sign(cosines.mean(axis=0))
-        # A view's rays through a convex volume are no steeper than those to its corners.
-        least = (cosines * senses).min(axis=0)
-        axis = int(least.argmax())
-        if not least[axis] >= LEAST_COSINE:
+        axis, sense, least = self._least_steep(corners)
+        if least < LEAST_COSINE and not self._is_inside(matter):
+            self._whole = False
+            pixels = [self._pixels(axis)[:: self._view.size[0] - 1 or 1] for axis in range(3)]
+            ends_of_rows = np.stack(pixels, axis=-1)[:, :: self._view.size[1] - 1 or 1]
+            axis, sense, least = self._least_steep(ends_of_rows.reshape(-1, 3))
+        if not least >= LEAST_COSINE:
             raise InputError(
                 "VIEW_TOO_STEEP",
-                f"The source of view {self._view.label} is inside the volume or too near to it.",
-                "Move the source away, or crop the volume to the part of interest.",
+                f"The source of view {self._view.label} is inside the body, or so near or its "
+                "detector so wide that the rays graze every face of the volume.",
+                "Move the source away, or make the detector smaller.",
             )
-        return axis, float(senses[axis])
+        return axis, sense
 
-    def aim(self, axis: int) -> None:
-        """Take the middle slice along an axis as the plane."""
+    def _least_steep(self, points: NDArray[np.float64]) -> tuple[int, float, float]:
+        """Return axis, sense and least cosine of the rays from the source to some points (N, 3).
+
+        A view's rays through a convex body are no steeper than those to its corners.
+        """
+        toward = (points - self._source) @ self._grid.ijk_to_lps[:3, :3].T
+        length = np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-9)
+        cosines = toward @ self._grid.direction / length
+        senses = np.sign(cosines.mean(axis=0))
+        least = (cosines * senses).min(axis=0)
+        axis = int(least.argmax())
+        return axis, float(senses[axis]), float(least[axis])
+
+    def _is_inside(self, matter: Box | None) -> bool:
+        """Say whether the source is in a box of voxels, or within a voxel of it."""
+        ranges = [(0, size) for size in self._sizes]
+        if matter is not None:
+            ranges = [(part.start, part.stop) for part in reversed(matter)]
+        low, stop = np.array(ranges).T
+        return bool(((self._source >= low - 1) & (self._source <= stop)).all())
+
+    def aim(self, axis: int, sense: float) -> NDArray[np.intp]:
+        """Take a slice in the middle along an axis as the plane; return the slices that count."""
         self._axis = axis
+        slices = np.arange(self._sizes[axis])
         self._plane = (float(self._sizes[axis]) - 1) / 2
+        if not self._whole:
+            ahead = (slices - self._source[axis]) * sense
+            slices = slices[ahead > LEAST_AHEAD]
+            ahead = ahead[ahead > LEAST_AHEAD]
+            far = float(ahead.max(initial=1.0))
+            middle = max((far + float(ahead.min(initial=far))) / 2, far / FARTHEST_MAGNIFICATION)
+            self._plane = float(self._source[axis] + sense * middle)
+        self._slices = slices
         if self._cone:
             self.toward = self._pixels(axis) - self._source[axis]
             safe = np.where(np.abs(self.toward) > 1e-9, self.toward, np.inf)
@@ -251,6 +300,7 @@ class _Rays:
         else:
             self.toward = np.full(self._view.size, self._direction[axis])
             self._share = (self._plane - self._pixels(axis)) / self._direction[axis]
+        return slices
 
     def hits(self, other: int) -> NDArray[np.float64]:
         """Return (R, C): where the rays meet the plane, along another axis."""
@@ -262,15 +312,15 @@ class _Rays:
     def shadow(self, other: int) -> tuple[float, float]:
         """Return the range that the volume covers on the plane along another axis, in voxels."""
         ends = []
-        for at in (0.0, float(self._sizes[self._axis] - 1)):
+        for at in self._slices[[0, -1]] if len(self._slices) else ():
             for border in (-1.0, float(self._sizes[other])):
-                share = self._advance(np.array(at))
+                share = self._advance(at)
                 if self._cone:
                     source = self._source[other]
                     ends.append(float(source + (border - source) / share))
                 else:
                     ends.append(float(border - share * self._direction[other]))
-        return min(ends), max(ends)
+        return min(ends, default=0.0), max(ends, default=-1.0)
 
     def positions(
         self, slices: NDArray[np.intp], other: int, on_plane: NDArray[np.float64]

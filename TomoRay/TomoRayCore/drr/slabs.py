@@ -6,7 +6,7 @@ all views and structures read it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 
 from TomoRayCore.drr import kernel
 from TomoRayCore.drr.attenuation import MuRule
+from TomoRayCore.drr.plan import Box
 from TomoRayCore.volume import HU
 
-Box = tuple[slice, slice, slice]
 Occupied = tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
+
+MATTER_HU = -500.0
+"""Denser than the noise of air, cushions and most of the lung."""
 
 KERNEL_SLICES = 16
 NUMPY_BYTES = 2**24
@@ -65,6 +68,25 @@ def nonzero_boxes(array: NDArray[np.float32] | NDArray[np.float64]) -> Iterator[
     """Yield boxes, a slab each, outside of which an array is exactly 0."""
     for _, box in _boxes(array, _nonzero):
         yield box
+
+
+def matter_box(array_hu: HU) -> Box | None:
+    """Return the box of what is denser than ``MATTER_HU``, or None where nothing is."""
+    return _joined(box for _, box in _boxes(array_hu, lambda part: _above(part, MATTER_HU)))
+
+
+def nonzero_box(array: NDArray[np.float32] | NDArray[np.float64]) -> Box | None:
+    """Return the box outside of which an array is exactly 0, or None where it is all 0."""
+    return _joined(nonzero_boxes(array))
+
+
+def _joined(boxes: Iterable[Box]) -> Box | None:
+    ranges = [[(part.start, part.stop) for part in box] for box in boxes]
+    if not ranges:
+        return None
+    low, high = np.min(ranges, axis=0)[:, 0], np.max(ranges, axis=0)[:, 1]
+    k, j, i = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return k, j, i
 
 
 def _boxes(

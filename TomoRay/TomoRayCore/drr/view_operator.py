@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from TomoRayCore.drr.plan import is_separable, plan_view
+from TomoRayCore.drr.plan import Box, is_separable, plan_view
 from TomoRayCore.drr.shear_warp import ShearPlan, plan_shear, unwarp, warp
 from TomoRayCore.drr.slices import spread_slices, sum_slices
 from TomoRayCore.geometry import ViewGeometry
@@ -20,16 +20,21 @@ class ViewOperator:
     A volume may come in parts, in any order: interpolation falls off to 0 over a voxel beyond a
     part's border, and two neighbouring parts' fall-offs add up to interpolation between them.
 
+    Args:
+        grid: Of the volume.
+        view: Source and detector.
+        matter: Where the source may not be, see ``shear_warp.plan_shear``.
+
     Raises:
         InputError: ``VIEW_TOO_STEEP``, see ``shear_warp``.
     """
 
-    def __init__(self, grid: Grid, view: ViewGeometry) -> None:
+    def __init__(self, grid: Grid, view: ViewGeometry, matter: Box | None = None) -> None:
         self._shear: ShearPlan | None = None
         if is_separable(grid, view):
             self._plan = plan_view(grid, view)
         else:
-            self._shear = plan_shear(grid, view)
+            self._shear = plan_shear(grid, view, matter)
             self._plan = self._shear.virtual
 
     def new_sum(self, dtype: Any = np.float32) -> NDArray[Any]:
