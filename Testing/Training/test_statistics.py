@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from TomoRayTraining.statistics import mean_with_interval, paired_comparison
+from TomoRayTraining.statistics import (
+    full_comparison,
+    mean_with_interval,
+    median_with_quartiles,
+    paired_comparison,
+)
 
 
 def test_the_interval_surrounds_the_mean_and_narrows_with_patients():
@@ -68,3 +73,19 @@ def test_one_patient_proves_nothing():
 
 def test_two_patients_prove_little():
     assert paired_comparison([1.0, 2.0], [2.0, 4.0])["p_signed_rank"] == pytest.approx(0.5)
+
+
+def test_quartiles_surround_the_median():
+    assert median_with_quartiles([4.0, 1.0, 2.0, 3.0, 9.0]) == {"median": 3, "q1": 2, "q3": 4}
+    assert median_with_quartiles([2.0]) == {"median": 2, "q1": 2, "q3": 2}
+
+
+def test_a_full_comparison_says_how_large_a_difference_is_and_which_way():
+    result = full_comparison([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2.0, 3.5, 5.0, 6.5, 8.0, 9.5])
+    assert result["p_signed_rank"] == 2 / 64
+    assert result["rank_biserial"] == -1
+    assert result["shift"] == pytest.approx(-2.25)
+    assert result["shift_low"] <= result["shift"] <= result["shift_high"] < 0
+    assert -1 < result["cliffs_delta"] < 0
+    assert result["p_rank_sum"] > result["p_signed_rank"]
+    assert result["mean"] == pytest.approx(-2.25)
