@@ -1,4 +1,4 @@
-"""``python -m TomoRayTraining``: prepare, train, evaluate and export."""
+"""``python -m TomoRayTraining``: prepare, train, evaluate, draw and export."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from TomoRayTraining.evaluate import (
     write_rows,
 )
 from TomoRayTraining.export import ModelCard, TrainedStage, export
+from TomoRayTraining.figures.command import add_figures
 from TomoRayTraining.films import cases_with_films
 from TomoRayTraining.prepare import prepare
 from TomoRayTraining.recipes import recipe
@@ -196,6 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--large", action="store_true", help="allow a file of more than 20 MB")
     command.set_defaults(command=_export)
+    add_figures(commands)
     return parser
 
 

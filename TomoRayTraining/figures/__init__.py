@@ -1,0 +1,1 @@
+"""Figures for a paper, from the files of evaluations and training runs alone."""
