@@ -14,34 +14,25 @@ from TomoRayCore.bundle import Bundle, read_bundle
 from TomoRayCore.devices import DEVICES
 from TomoRayCore.errors import Cancelled, InputError, SetupError
 from TomoRayCore.harmonise import ViewReference
-from TomoRayCore.io.atomic import write_text
 from TomoRayCore.nets import TRANSLATORS, build
 from TomoRayCore.progress import Step
+from TomoRayTraining.benchmark import SCORERS, TABLE, benchmark, tabulate
 from TomoRayTraining.cases import Case, read_cases
 from TomoRayTraining.checkpoint import load_checkpoint
-from TomoRayTraining.config import IMAGES, Config, DataConfig
+from TomoRayTraining.config import IMAGES, Config
 from TomoRayTraining.config_file import read_config
 from TomoRayTraining.dataset import training_references
 from TomoRayTraining.engine import Trainer
-from TomoRayTraining.evaluate import (
-    evaluate,
-    mean_head_prediction,
-    model_prediction,
-    summary,
-    write_rows,
-)
 from TomoRayTraining.export import ModelCard, TrainedStage, export
 from TomoRayTraining.figures.command import add_figures
-from TomoRayTraining.films import cases_with_films
 from TomoRayTraining.prepare import prepare
 from TomoRayTraining.recipes import recipe
 
-METRICS = ("mae_hu", "psnr_db", "ssim", "cosine_similarity", "mae_bone_hu", "dice_bone")
-SHOWN = {
-    "drr": "DRRs of each patient's CT, {}",
-    "realistic": "DRRs of each patient's CT made realistic, {}",
-    "films": "each patient's radiographs",
-}
+IN_MODEL_FILE = (
+    "split", "patients", "input", "voxels", "grid", "definitions", "intervals", "results"
+)  # fmt: skip
+"""What a model file keeps of its evaluation."""
+
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 usage, 3 environment, 130 stopped (resumable)."
 
 
@@ -79,10 +70,50 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    bundle = read_bundle(options.model)
-    cases = read_cases(options.cases)
-    result = _evaluated(bundle, cases, options.split, options.out, options.images)
+    predictions = dict(map(_named_path, options.predictions))
+    if len(predictions) < len(options.predictions):
+        raise InputError("BAD_METHOD", "Two folders have one name.", "Give each its own.")
+    result = benchmark(
+        _models(options.model, is_default_wanted=not predictions),
+        read_cases(options.cases),
+        options.split,
+        options.out,
+        predictions={name: Path(path) for name, path in predictions.items()},
+        images=options.images,
+        device=options.device,
+        reference=options.reference,
+        scores=options.scores,
+        report=_show,
+    )
     print(json.dumps(result, indent=2))
+
+
+def _tabulate(options: argparse.Namespace) -> None:
+    tabulate(options.folder, options.reference)
+    print(options.folder / TABLE)
+
+
+def _models(given: Sequence[str], is_default_wanted: bool) -> dict[str, Bundle]:
+    """Return model files by column: one alone is ``model``, several go by their own names."""
+    if not given:
+        return {"model": read_bundle()} if is_default_wanted else {}
+    models: dict[str, Bundle] = {}
+    for text in given:
+        name, path = ("", text) if Path(text).exists() else _named_path(text)
+        bundle = read_bundle(path)
+        name = name or ("model" if len(given) == 1 else bundle.name)
+        if name in models:
+            raise InputError(
+                "BAD_METHOD", f"Two models are called {name!r}.", "Tell them apart: NAME=FILE."
+            )
+        models[name] = bundle
+    return models
+
+
+def _named_path(text: str) -> tuple[str, str]:
+    """Split ``NAME=PATH``; without a name it is empty."""
+    name, _, path = text.rpartition("=")
+    return name, path
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -109,7 +140,16 @@ def _export(options: argparse.Namespace) -> None:
     else:
         bundle = write(options.run / f"{config.name}.safetensors", metrics={})
         folder = options.run / "test"
-        metrics = _evaluated(bundle, cases, "test", folder, config.data.images)
+        metrics = benchmark(
+            {"model": bundle},
+            cases,
+            "test",
+            folder,
+            images=config.data.images,
+            baselines=["mean_head"],
+            report=_show,
+        )
+        metrics = {key: metrics[key] for key in IN_MODEL_FILE}
     write(options.out, metrics=metrics)
     print(json.dumps(metrics, indent=2))
 
@@ -117,32 +157,6 @@ def _export(options: argparse.Namespace) -> None:
 def _references(training: Sequence[Case], config: Config) -> list[ViewReference]:
     """Return what films are matched to, where films or the like of them are what is seen."""
     return [] if config.data.images == "drr" else training_references(training, config)
-
-
-def _evaluated(
-    bundle: Bundle, cases: Sequence[Case], split: str, folder: Path, images: str
-) -> dict[str, Any]:
-    """Evaluate a model and the mean head on a split; write both tables; return the summary."""
-    chosen = _split(cases, split)
-    if images == "films":
-        chosen = cases_with_films(chosen, DataConfig(views=bundle.geometry.labels))
-    heads = [c for c in cases if c.split == "train" and c.kind == "completed"]
-    heads = heads or _split(cases, "train")
-    model = evaluate(chosen, model_prediction(bundle, images=images), _show)
-    baseline = evaluate(chosen, mean_head_prediction(heads, bundle.output), _show)
-    write_rows(folder / "model.csv", model)
-    write_rows(folder / "mean_head.csv", baseline)
-    result = {
-        "split": split,
-        "patients": len(chosen),
-        "input": SHOWN[images].format(bundle.geometry.name),
-        "voxels": "scanned slices only",
-        "definitions": {name: model[0]["definitions"][name] for name in METRICS},
-        "intervals": "95 % percentile bootstrap over patients",
-        "results": summary(model, baseline, METRICS),
-    }
-    write_text(folder / "summary.json", json.dumps(result, indent=2))
-    return result
 
 
 def _split(cases: Sequence[Case], split: str) -> list[Case]:
@@ -172,15 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--device", default="auto", choices=DEVICES)
     command.add_argument("--initial", type=Path, help="model file to start from (random weights)")
     command.set_defaults(command=_train)
-    command = commands.add_parser("evaluate", help="score a model file and the mean head")
-    command.add_argument("--model", help="name or path (the default model)")
-    command.add_argument("--cases", type=Path, required=True)
-    command.add_argument("--split", default="test", choices=("train", "val", "test"))
-    command.add_argument(
-        "--images", default="drr", choices=IMAGES, help="what to reconstruct from (drr)"
-    )
-    command.add_argument("--out", type=Path, required=True)
-    command.set_defaults(command=_evaluate)
+    _add_evaluate(commands)
     command = commands.add_parser("export", help="evaluate a run and write its model file")
     command.add_argument("config", type=Path)
     command.add_argument("--cases", type=Path, required=True)
@@ -199,6 +205,40 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_export)
     add_figures(commands)
     return parser
+
+
+def _add_evaluate(commands: Any) -> None:
+    command = commands.add_parser("evaluate", help="score models, predictions and baselines")
+    command.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="[NAME=]MODEL",
+        help="name or path (the default model, unless there are --predictions); may be repeated",
+    )
+    command.add_argument(
+        "--predictions",
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="a folder of volumes called by the cases; may be repeated",
+    )
+    command.add_argument("--cases", type=Path, required=True)
+    command.add_argument("--split", default="test", choices=("train", "val", "test"))
+    command.add_argument(
+        "--images", default="drr", choices=IMAGES, help="what to reconstruct from (drr)"
+    )
+    command.add_argument(
+        "--reference", default="mean_head", help="method to test the others against (mean_head)"
+    )
+    command.add_argument("--scores", default="plain", choices=sorted(SCORERS))
+    command.add_argument("--device", default="auto", choices=DEVICES)
+    command.add_argument("--out", type=Path, required=True)
+    command.set_defaults(command=_evaluate)
+    command = commands.add_parser("table", help="write an evaluation's tables again from its CSVs")
+    command.add_argument("folder", type=Path, help="what evaluate wrote")
+    command.add_argument("--reference", help="method to test the others against (as before)")
+    command.set_defaults(command=_tabulate)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""Held-out patients through the product's own path, next to the trivial baseline."""
+"""Held-out patients through the product's own path, scored."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from TomoRayCore.bundle import Bundle
+from TomoRayCore.devices import pick_device
 from TomoRayCore.drr import project
 from TomoRayCore.errors import InputError
 from TomoRayCore.geometry import AcquisitionGeometry
@@ -23,14 +23,19 @@ from TomoRayCore.radiograph import Radiograph
 from TomoRayCore.resample import resample
 from TomoRayCore.volume import Volume, canonical_grid
 from TomoRayTraining.augmentation import scanned_slices
+from TomoRayTraining.baselines import mean_head, moved
 from TomoRayTraining.cases import Case
 from TomoRayTraining.config import DataConfig
 from TomoRayTraining.films import films_of
 from TomoRayTraining.realism import realistic
-from TomoRayTraining.statistics import mean_with_interval, paired_comparison
-from TomoRayTraining.validate import about_centre
+from TomoRayTraining.resources import measured
 
 Predict = Callable[[Case, Volume], Volume]
+Start = Callable[[Case, Volume], Callable[[], Volume]]
+"""Makes a case's images and returns what reconstructs them: that alone is timed."""
+
+Scorer = Callable[[Volume, Volume], dict[str, Any]]
+"""From a prediction and the CT to a row of metrics."""
 
 
 def drrs_of(volume: Volume, geometry: AcquisitionGeometry) -> list[Radiograph]:
@@ -52,107 +57,100 @@ def realistic_films_of(
     ]
 
 
-def model_prediction(bundle: Bundle, device: str = "auto", images: str = "drr") -> Predict:
-    """Return a predictor that reconstructs each case.
+def shown(
+    case: Case, ct: Volume, geometry: AcquisitionGeometry, images: str
+) -> tuple[list[Radiograph], AcquisitionGeometry]:
+    """Return what a head is reconstructed from, and where source and detector stood.
 
     Args:
-        bundle: The model.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        images: From each case's own ``drr``, from ``realistic`` ones, or from its ``films``.
+        case: Whose head.
+        ct: The same, read.
+        geometry: The views, about any point.
+        images: The head's own ``drr``, ``realistic`` ones, or its ``films``.
     """
+    here = geometry.centred_on(ct.grid.centre_lps)
+    if images == "films":
+        return films_of(case, DataConfig(views=geometry.labels), ct.grid.centre_lps)
+    if images == "realistic":
+        return realistic_films_of(ct, here, zlib.crc32(case.case.encode())), here
+    return drrs_of(ct, here), here
 
-    def predict(case: Case, ct: Volume) -> Volume:
-        geometry = bundle.geometry.centred_on(ct.grid.centre_lps)
-        if images == "films":
-            data = DataConfig(views=bundle.geometry.labels)
-            radiographs, geometry = films_of(case, data, ct.grid.centre_lps)
-        elif images == "realistic":
-            seed = zlib.crc32(case.case.encode())
-            radiographs = realistic_films_of(ct, geometry, seed)
-        else:
-            radiographs = drrs_of(ct, geometry)
-        return reconstruct(radiographs, geometry, bundle, device).sct
 
-    return predict
+def model_start(bundle: Bundle, device: str = "auto", images: str = "drr") -> Start:
+    """Return what makes a case ready for a model, as every user of it does."""
+
+    def start(case: Case, ct: Volume) -> Callable[[], Volume]:
+        radiographs, geometry = shown(case, ct, bundle.geometry, images)
+        return lambda: reconstruct(radiographs, geometry, bundle, device).sct
+
+    return start
 
 
 def mean_head_prediction(cases: Sequence[Case], spec: OutputSpec) -> Predict:
-    """Return the trivial baseline: every patient gets the voxel-wise mean of the training heads.
-
-    Means are over the heads that were scanned at a voxel, around each volume's centre.
-    """
-    total: NDArray[np.float64] = np.zeros((spec.size,) * 3)
-    count = np.zeros(spec.size)
-    for case in cases:
-        ct = about_centre(read_volume(case.ct), spec)
-        scanned = scanned_slices(ct)
-        total[scanned] += ct.array_hu[scanned]
-        count += scanned
-    mean_hu = total / np.maximum(count, 1)[:, None, None]
-    mean_hu[count == 0] = -1000
+    """Return the trivial baseline: every patient gets the voxel-wise mean of the training heads."""
+    about = canonical_grid((0, 0, 0), spec.size, spec.spacing_mm)
+    mean_hu = mean_head(cases, about)
 
     def predict(_case: Case, ct: Volume) -> Volume:
-        grid = canonical_grid(ct.grid.centre_lps, spec.size, spec.spacing_mm)
-        return Volume(np.rint(mean_hu).astype(np.int16), grid.ijk_to_lps)
+        return Volume(mean_hu, moved(about, ct.grid.centre_lps).ijk_to_lps)
 
     return predict
+
+
+def score(sct: Volume, ct: Volume) -> dict[str, Any]:
+    """Return the plain metrics of a case, over its scanned slices, in the full window."""
+    truth = resample(ct, sct.grid)
+    mask = np.broadcast_to(scanned_slices(truth)[:, None, None], truth.shape)
+    return compare(sct, truth, mask=mask).to_dict()
 
 
 def evaluate(
     cases: Sequence[Case], predict: Predict, report: Report | None = None
 ) -> list[dict[str, Any]]:
-    """Return one row of metrics a case, over its scanned slices, in the full window.
+    """Return one row of metrics a case, each on the grid of its own prediction.
+
+    Raises:
+        InputError: ``BAD_CASES`` when there are none.
+    """
+    return evaluate_started(cases, lambda case, ct: partial(predict, case, ct), report)
+
+
+def evaluate_started(
+    cases: Sequence[Case],
+    start: Start,
+    report: Report | None = None,
+    *,
+    spec: OutputSpec | None = None,
+    scorer: Scorer = score,
+    device: str = "cpu",
+) -> list[dict[str, Any]]:
+    """Return one row a case: metrics, ``seconds`` and ``peak_memory_mib`` of the reconstruction.
+
+    Args:
+        cases: Of one split.
+        start: Makes a case ready; only what it returns is timed.
+        report: Receives progress after each case.
+        spec: Brings every prediction to a grid of this size and spacing about the CT's centre,
+            so that all methods are scored on the same voxels, with air where a prediction does
+            not reach. None: each on its own grid.
+        scorer: Of a prediction and the CT.
+        device: Whose memory is measured.
 
     Raises:
         InputError: ``BAD_CASES`` when there are none.
     """
     if not cases:
         raise InputError("BAD_CASES", "There is no case to evaluate.", "Add cases to that split.")
-    progress = Progress(report)
+    progress, where = Progress(report), pick_device(device)
     rows = []
     for number, case in enumerate(cases, start=1):
         ct = read_volume(case.ct)
-        sct = predict(case, ct)
-        truth = resample(ct, sct.grid)
-        mask = np.broadcast_to(scanned_slices(truth)[:, None, None], truth.shape)
-        metrics = compare(sct, truth, mask=mask).to_dict()
-        rows.append({"case": case.case, "patient": case.patient, **metrics})
+        calculate = start(case, ct)
+        with measured(where) as usage:
+            sct = calculate()
+        if spec is not None:
+            sct = resample(sct, canonical_grid(ct.grid.centre_lps, spec.size, spec.spacing_mm))
+        used = {"seconds": usage.seconds, "peak_memory_mib": usage.peak_memory_mib}
+        rows.append({"case": case.case, "patient": case.patient, **scorer(sct, ct), **used})
         progress("evaluating", number / len(cases), case.case)
     return rows
-
-
-def summary(
-    model: Sequence[dict[str, Any]], baseline: Sequence[dict[str, Any]], names: Sequence[str]
-) -> dict[str, Any]:
-    """Return, for each metric, model and mean head with intervals and their paired difference.
-
-    A patient for whom either has no finite value (a perfect PSNR) is left out of that metric.
-    """
-    result: dict[str, Any] = {}
-    for name in names:
-        pairs = [(row[name], other[name]) for row, other in zip(model, baseline, strict=True)]
-        pairs = [pair for pair in pairs if None not in pair]
-        if not pairs:
-            result[name] = None
-            continue
-        ours, theirs = ([float(value) for value in column] for column in zip(*pairs, strict=True))
-        result[name] = {
-            "model": mean_with_interval(ours),
-            "mean_head": mean_with_interval(theirs),
-            "difference": paired_comparison(ours, theirs),
-        }
-    return result
-
-
-def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write per-case results as CSV; a metric without a finite value is an empty field."""
-    import csv
-
-    from TomoRayCore.io.atomic import atomic_path
-
-    plain = (str, int, float, type(None))
-    flat = [{k: v for k, v in row.items() if isinstance(v, plain)} for row in rows]
-    with atomic_path(path) as temporary, temporary.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(flat[0]))
-        writer.writeheader()
-        writer.writerows(flat)

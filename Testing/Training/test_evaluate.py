@@ -1,8 +1,7 @@
-"""Scores of held-out patients, beside the trivial baseline."""
+"""Scores of held-out patients, and of the trivial baseline."""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +18,11 @@ from TomoRayTraining.cases import Case, read_cases
 from TomoRayTraining.evaluate import (
     drrs_of,
     evaluate,
+    evaluate_started,
     mean_head_prediction,
-    summary,
-    write_rows,
+    shown,
 )
+from TomoRayTraining.resources import measured
 from TomoRayTraining.validate import about_centre, validation
 
 SPEC = OutputSpec(32, 8.0, 32, 8.0)
@@ -121,33 +121,66 @@ def test_a_case_whose_file_is_gone_is_refused(cases, tmp_path):
         evaluate([replace(cases[0], ct=tmp_path / "gone.nrrd")], lambda _case, ct: ct)
 
 
-def test_a_summary_compares_patient_by_patient():
-    model = [{"mae_hu": 10.0, "psnr_db": None}, {"mae_hu": 20.0, "psnr_db": 30.0}]
-    baseline = [{"mae_hu": 12.0, "psnr_db": 20.0}, {"mae_hu": 26.0, "psnr_db": 21.0}]
-    result = summary(model, baseline, ["mae_hu", "psnr_db"])
-    assert result["mae_hu"]["model"]["mean"] == 15
-    assert result["mae_hu"]["mean_head"]["mean"] == 19
-    assert result["mae_hu"]["difference"]["mean"] == -4
-    assert result["psnr_db"]["model"] == {"mean": 30.0, "low": 30.0, "high": 30.0, "patients": 1}
-    assert result["psnr_db"]["difference"]["mean"] == 9
+def test_methods_are_scored_on_one_grid_whatever_their_own(cases):
+    def coarse(_case: Case, ct: Volume):
+        return lambda: about_centre(ct, OutputSpec(32, 8.0, 32, 8.0))
+
+    own = evaluate_started(cases[3:4], coarse)[0]
+    common = evaluate_started(cases[3:4], coarse, spec=OutputSpec(64, 4.0, 64, 4.0))[0]
+    assert own["mae_hu"] == 0  # the CT is brought to the coarse grid, where nothing is lost
+    assert common["mae_hu"] > 10
+    assert common["spacing_ijk_mm"] == pytest.approx([4, 4, 4])
 
 
-def test_a_metric_that_nobody_has_is_nothing():
-    rows = [{"psnr_db": None}]
-    assert summary(rows, rows, ["psnr_db"]) == {"psnr_db": None}
+def test_a_prediction_that_does_not_reach_is_air_there(cases):
+    def half(_case: Case, ct: Volume):
+        return lambda: Volume(ct.array_hu[:32], ct.ijk_to_lps)
+
+    ct = read_volume(cases[3].ct)
+    row = evaluate_started(cases[3:4], half, spec=OutputSpec(64, 4.0, 64, 4.0))[0]
+    scanned = scanned_slices(ct)
+    error = np.abs(ct.array_hu[32:].astype(float) + 1000).sum()
+    assert row["mae_hu"] == pytest.approx(error / (scanned.sum() * 64 * 64), rel=1e-3)
 
 
-def test_rows_become_a_table_in_which_every_row_has_its_place(tmp_path):
-    rows = [
-        {"case": "a, b", "mae_hu": None, "ssim": 0.5, "definitions": {"x": "y"}},
-        {"case": "c", "mae_hu": 2.0, "ssim": 0.25, "definitions": {"x": "y"}},
-    ]
-    write_rows(tmp_path / "rows.csv", rows)
-    with (tmp_path / "rows.csv").open(newline="") as stream:
-        table = list(csv.DictReader(stream))
-    assert [row["case"] for row in table] == ["a, b", "c"]
-    assert [row["mae_hu"] for row in table] == ["", "2.0"]
-    assert [row["ssim"] for row in table] == ["0.5", "0.25"]
+def test_only_the_reconstruction_is_timed(cases):
+    import time
+
+    def start(_case: Case, ct: Volume):
+        time.sleep(0.2)  # what makes the images
+
+        def calculate() -> Volume:
+            time.sleep(0.02)
+            return ct
+
+        return calculate
+
+    row = evaluate_started(cases[3:4], start)[0]
+    assert 0.02 <= row["seconds"] < 0.15
+
+
+def test_a_calculation_with_more_memory_has_a_higher_peak():
+    import torch
+
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("this system does not tell a process's peak")
+    peaks = []
+    for mebibytes in (1, 400):
+        with measured(torch.device("cpu")) as usage:
+            np.ones(mebibytes << 20, np.uint8)
+        peaks.append(usage.peak_memory_mib)
+    assert 300 < peaks[1] - peaks[0] < 500
+
+
+def test_a_model_sees_drrs_films_or_what_is_made_to_look_like_films(cases):
+    ct = read_volume(cases[0].ct)
+    geometry = from_preset(size=64)
+    drrs, here = shown(cases[0], ct, geometry, "drr")
+    films, _ = shown(cases[0], ct, geometry, "realistic")
+    again, _ = shown(cases[0], ct, geometry, "realistic")
+    assert here.isocentre_lps == pytest.approx(ct.grid.centre_lps)
+    assert all(film.is_film and not drr.is_film for drr, film in zip(drrs, films, strict=True))
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(films, again, strict=True))
 
 
 def test_drrs_state_everything_that_a_reconstruction_needs(cases):
