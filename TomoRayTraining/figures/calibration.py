@@ -100,7 +100,9 @@ def calibration_figure(data: Uncertainty) -> Figure:
     axes.set(xlim=(0, top), ylim=(0, top), aspect="equal")
     axes.set_xlabel("Stated standard deviation, RMS in bin (HU)")
     axes.set_ylabel("Error, RMS in bin (HU)")
-    axes.set_title(f"ENCE {calibration_error(data):.1%}", fontsize=7, color="0.35", loc="left")
+    axes.set_title(
+        f"ENCE {100 * calibration_error(data):.1f} %", fontsize=7, color="0.35", loc="left"
+    )
     axes.legend(loc="upper left")
     axes = figure.add_subplot(1, 2, 2)
     axes.plot([0, 100], [0, 100], color="0.5", linestyle="--", linewidth=0.9)

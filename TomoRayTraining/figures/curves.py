@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from TomoRayTraining.figures.names import better, metric_label
@@ -31,6 +32,8 @@ def curves_figure(runs: Sequence[Run]) -> Figure:
     terms = sorted(_names(run.terms for run in runs), key=_importance)
     metrics = _names(run.validation for run in runs)
     panels = len(terms) + len(metrics)
+    groups = [group for run in runs for group in (run.terms, run.validation)]
+    last = max(step for group in groups for curve in group.values() for step in curve)
     columns = min(COLUMNS, panels)
     rows = math.ceil(panels / columns)
     figure = Figure(figsize=(PAGE_IN, 0.8 + 1.9 * rows), layout="constrained")
@@ -49,11 +52,13 @@ def curves_figure(runs: Sequence[Run]) -> Figure:
             axes.set_ylabel(f"Validation {metric_label(name)}")
             axes.set_title(better(name), fontsize=7, color="0.35", loc="left")
         axes.set_xlabel("Step")
+        axes.set_xlim(0, last * 1.02)
+    figure.align_ylabels()
     _legend(figure, runs)
     write_note(
         figure,
         "Faint: each step; thick: running mean over "
-        f"{SMOOTHED_SHARE:.0%} of the steps. Loss terms without their weights, dimensionless; "
+        f"{100 * SMOOTHED_SHARE:.0f} % of the steps. Loss terms without their weights, dimensionless; "
         "gaps: values that were not finite.",
     )
     return figure
@@ -98,6 +103,11 @@ def _draw(
         return
     if everything.max() / everything.min() >= LOGARITHMIC_FROM:
         axes.set_yscale("log")
+        # Over few decades powers of ten alone would leave the axis nearly empty.
+        wide = everything.max() / everything.min() > 1e3
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _legend(figure: Figure, runs: Sequence[Run]) -> None:

@@ -114,7 +114,7 @@ def _training(runs: Sequence[Run], stage: Path) -> Section:
 
 def _calibration(path: Path, stage: Path) -> Section:
     data = read_uncertainty(path)
-    caption = f"Calibration of the uncertainty; ENCE {calibration_error(data):.1%}."
+    caption = f"Calibration of the uncertainty; ENCE {100 * calibration_error(data):.1f} %."
     picture = _saved(calibration_figure(data), stage, "calibration", caption)
     return Section("Uncertainty", pictures=[picture])
 

@@ -15,7 +15,6 @@ from matplotlib import colormaps, patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.gridspec import GridSpec
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
@@ -33,14 +32,14 @@ from TomoRayCore.report_slices import (
 )
 from TomoRayCore.volume import Grid, Volume
 from TomoRayCore.windows import FULL, Window
-from TomoRayTraining.figures.style import PAGE_IN, shown_name, write_note
+from TomoRayTraining.figures.style import NOTE_SIZE, PAGE_IN, note_lines, shown_name
 
 LARGEST_DIFFERENCE_HU = 500.0
 """Ends of the difference's colours in wide windows: whole bones missed saturate them."""
 
 NOT_SCANNED = "#C9D3E6"
 SCALE_MM = 50
-LETTER_SIZE = 6.0
+LETTER_SIZE, NAME_SIZE = 6.0, 7.0
 
 
 @dataclass(frozen=True)
@@ -74,74 +73,92 @@ def panel_figure(shown: Shown) -> Figure:
     """
     grid = min((display_grid(v) for v in shown.scts.values()), key=lambda g: g.spacing_ijk_mm)
     index = index_of(grid, head_centre(shown.ct))
-    figure, cells = _sheet(grid, len(shown.scts))
     truth, known = on_grid(shown.ct, grid)
+    volumes = {name: on_grid(sct, grid) for name, sct in shown.scts.items()}
+    is_partial = not all(covered.all() for _, covered in [(truth, known), *volumes.values()])
+    sheet = _Sheet(grid, len(volumes), _caption(shown, is_partial))
     limit = min(shown.window.width_hu / 2, LARGEST_DIFFERENCE_HU)
     greys = Normalize(shown.window.low_hu, shown.window.high_hu)
     signed = Normalize(-limit, limit)
 
-    left = [
-        figure.add_subplot(cells[0, column], label=f"truth/{p.name}")
-        for column, p in enumerate(PLANES)
-    ]
-    grey = _row(left, truth, known, grid, index, greys, "gray")
-    _name_row(left[0], "Ground truth", "")
-    for axes, plane in zip(left, PLANES, strict=True):
-        axes.set_title(f"{plane.name}, {position_text(plane, centre_of(grid, index))}")
-    _scale_bar(left[0])
-    _draw_views(figure, cells, shown.radiographs)
-
-    all_left, all_right, coloured = list(left), [], grey
-    partly = not known.all()
-    for row, (name, sct) in enumerate(shown.scts.items(), start=1):
-        values, covered = on_grid(sct, grid)
-        partly = partly or not covered.all()
-        left = [
-            figure.add_subplot(cells[row, n], label=f"{name}/{p.name}")
-            for n, p in enumerate(PLANES)
-        ]
-        right = [
-            figure.add_subplot(cells[row, 3 + n], label=f"{name}/difference/{p.name}")
-            for n, p in enumerate(PLANES)
-        ]
-        _row(left, values, covered, grid, index, greys, "gray")
-        coloured = _row(right, values - truth, covered & known, grid, index, signed, "RdBu_r")
-        _name_row(left[0], shown_name(name), shown.numbers.get(name, ""))
-        if row == 1:
-            right[1].set_title("Difference: sCT − ground truth")
-        all_left += left
-        all_right += right
-
-    look: dict[str, Any] = {"location": "bottom", "shrink": 0.7, "aspect": 35, "pad": 0.01}
-    bar = figure.colorbar(grey, ax=all_left, label="CT number (HU)", **look)
-    bar.set_ticks([shown.window.low_hu, shown.window.level_hu, shown.window.high_hu])
-    bar = figure.colorbar(
-        coloured,
-        ax=all_right,
-        label="Difference (HU)",
-        extend="both",
-        **look,
+    row = sheet.row(0, "truth", 0)
+    grey = _show(row, truth, known, grid, index, greys, "gray")
+    row[0].set_ylabel("Ground truth", fontsize=NAME_SIZE)
+    for axes, plane in zip(row, PLANES, strict=True):
+        axes.set_title(f"{plane.name}, {position_text(plane, centre_of(grid, index))}", pad=3)
+    _scale_bar(row[0])
+    for column, film in enumerate(shown.radiographs[:3], start=3):
+        _show_view(sheet.cell(0, column, f"view/{film.view}"), film)
+    for number, (name, (values, covered)) in enumerate(volumes.items(), start=1):
+        row = sheet.row(number, name, 0)
+        _show(row, values, covered, grid, index, greys, "gray")
+        _name_row(row[0], shown_name(name), shown.numbers.get(name, ""))
+        row = sheet.row(number, f"{name}/difference", 3)
+        red = _show(row, values - truth, covered & known, grid, index, signed, "RdBu_r")
+        if number == 1:
+            row[1].set_title("Difference: sCT − ground truth", pad=3)
+    window = shown.window
+    sheet.bar(grey, 0, "CT number (HU)", (window.low_hu, window.level_hu, window.high_hu))
+    sheet.bar(red, 3, "Difference (HU)", (-limit, 0, limit))
+    sheet.figure.suptitle(
+        shown.case, fontsize=9, y=1 - 0.06 / sheet.figure.get_figheight(), va="top"
     )
-    bar.set_ticks([-limit, 0, limit])
-    figure.suptitle(shown.case, fontsize=9)
-    _write_caption(figure, shown, partly)
-    return figure
+    return sheet.figure
 
 
-def _sheet(grid: Grid, methods: int) -> tuple[Figure, GridSpec]:
-    sizes = [plane_extent_mm(grid, plane) for plane in PLANES]
-    widths = [width for width, _ in sizes] * 2
-    inch_per_mm = (PAGE_IN - 0.5) / sum(widths)
-    row = max(height for _, height in sizes) * inch_per_mm
-    # Room for titles, colour bars and the caption.
-    figure = Figure(figsize=(PAGE_IN, 1.5 + (methods + 1) * (row + 0.06)), layout="constrained")
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.set(w_pad=0.015, h_pad=0.02, wspace=0.0, hspace=0.0)  # type: ignore[call-arg]
-    return figure, GridSpec(methods + 1, 6, figure=figure, width_ratios=widths)
+class _Sheet:
+    """Places on the page, in inches, so that panels touch at one scale.
+
+    Args:
+        grid: What all slices are cut from.
+        methods: Rows below the ground truth.
+        caption: Written at the bottom.
+    """
+
+    LEFT, GAP, TITLE, TOP, BAR, BAR_ROOM = 0.42, 0.03, 0.2, 0.25, 0.09, 0.48
+
+    def __init__(self, grid: Grid, methods: int, caption: str) -> None:
+        sizes = [plane_extent_mm(grid, plane) for plane in PLANES] * 2
+        room = PAGE_IN - self.LEFT - 6 * self.GAP
+        scale = room / sum(width for width, _ in sizes)
+        self._widths = [width * scale for width, _ in sizes]
+        self._height = max(height for _, height in sizes) * scale
+        lines = note_lines(caption, PAGE_IN)
+        self._below = 0.14 * len(lines) + 0.06
+        rows = (methods + 1) * (self._height + self.GAP) + 2 * self.TITLE + self.TOP
+        self._page = rows + self.BAR_ROOM + self._below
+        self.figure = Figure(figsize=(PAGE_IN, self._page))
+        self.figure.text(
+            0.5, 0.04 / self._page, "\n".join(lines), ha="center", va="bottom",
+            fontsize=NOTE_SIZE, color="0.25",
+        )  # fmt: skip
+
+    def cell(self, row: int, column: int, label: str) -> Axes:
+        """Return axes for a panel."""
+        x = self.LEFT + sum(self._widths[:column]) + column * self.GAP
+        top = self.TOP + self.TITLE * (1 + (row > 0)) + row * (self._height + self.GAP)
+        return self._axes(x, top, self._widths[column], self._height, label)
+
+    def row(self, number: int, name: str, first: int) -> list[Axes]:
+        """Return axes for three planes, from a column on."""
+        return [self.cell(number, first + n, f"{name}/{p.name}") for n, p in enumerate(PLANES)]
+
+    def bar(self, image: AxesImage, first: int, label: str, ticks: Sequence[float]) -> None:
+        """Draw the colour bar below three columns."""
+        x = self.LEFT + sum(self._widths[:first]) + first * self.GAP
+        width = sum(self._widths[first : first + 3])
+        top = self._page - self._below - self.BAR_ROOM + 0.05
+        axes = self._axes(x + 0.15 * width, top, 0.7 * width, self.BAR, f"bar/{label}")
+        bar = self.figure.colorbar(image, cax=axes, orientation="horizontal", extend="both")
+        bar.set_label(label, labelpad=1)
+        bar.set_ticks(list(ticks))
+
+    def _axes(self, x: float, top: float, width: float, height: float, label: str) -> Axes:
+        box = (x / PAGE_IN, 1 - (top + height) / self._page, width / PAGE_IN, height / self._page)
+        return self.figure.add_axes(box, label=label)
 
 
-def _row(
+def _show(
     columns: Sequence[Axes],
     values: NDArray[np.float32],
     covered: NDArray[np.bool_],
@@ -191,7 +208,7 @@ def _on_image(axes: Axes, x: float, y: float, text: str, side: str, height: str)
 
 
 def _name_row(axes: Axes, name: str, numbers: str) -> None:
-    axes.set_ylabel(f"{name}\n{numbers}" if numbers else name, fontsize=7)
+    axes.set_ylabel(f"{name}\n{numbers}" if numbers else name, fontsize=NAME_SIZE)
 
 
 def _scale_bar(axes: Axes) -> None:
@@ -204,34 +221,32 @@ def _scale_bar(axes: Axes) -> None:
     )  # fmt: skip
 
 
-def _draw_views(figure: Figure, cells: GridSpec, radiographs: Sequence[Radiograph]) -> None:
-    for column, film in enumerate(radiographs[:3], start=3):
-        axes = figure.add_subplot(cells[0, column], label=f"view/{film.view}")
-        low, high = (float(p) for p in np.percentile(film.pixels, [0.5, 99.8]))
-        if film.quantity == "line_integral":
-            low = 0.0
-        row_mm, column_mm = film.pixel_spacing_mm or (1.0, 1.0)
-        rows, columns = film.shape
-        axes.imshow(
-            film.pixels,
-            cmap="gray",
-            vmin=low,
-            vmax=max(high, low + 1e-6),
-            interpolation="none",
-            extent=(0, columns * column_mm, rows * row_mm, 0),
-        )
-        _hang(axes, "APSI" if film.view == "LAT" else "RLSI")
-        axes.set_title(f"Input {film.view}")
+def _show_view(axes: Axes, film: Radiograph) -> None:
+    low, high = (float(p) for p in np.percentile(film.pixels, [0.5, 99.8]))
+    if film.quantity == "line_integral":
+        low = 0.0
+    row_mm, column_mm = film.pixel_spacing_mm or (1.0, 1.0)
+    rows, columns = film.shape
+    axes.imshow(
+        film.pixels,
+        cmap="gray",
+        vmin=low,
+        vmax=max(high, low + 1e-6),
+        interpolation="none",
+        extent=(0, columns * column_mm, rows * row_mm, 0),
+    )
+    _hang(axes, "APSI" if film.view == "LAT" else "RLSI")
+    axes.set_title(f"Input {film.view}", pad=3)
 
 
-def _write_caption(figure: Figure, shown: Shown, partly: bool) -> None:
+def _caption(shown: Shown, is_partial: bool) -> str:
     parts = [
-        f"sCT: synthetic CT. HU window {shown.window.describe()}",
+        f"sCT: synthetic CT, not for diagnosis. Grey: HU window {shown.window.describe()}",
         "differences are not clipped to it; red: the sCT is denser, blue: less dense",
         "R right, L left, A anterior, P posterior, S superior, I inferior",
     ]
-    if partly:
+    if is_partial:
         parts.append("blue-grey: not scanned or not computed")
     if shown.input_note:
         parts.append(shown.input_note)
-    write_note(figure, "; ".join(parts) + ".")
+    return "; ".join(parts) + "."

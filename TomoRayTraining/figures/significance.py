@@ -11,14 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-OURS = ("model", "mean_head")
-"""Whom the key ``difference`` compares where nothing else is said."""
+BASELINE = "mean_head"
+"""Whom the key ``difference`` compares the first method with, where nothing else is said."""
 
-PARTNERS = ("first", "second", "a", "b", "method", "other", "baseline", "reference", "against")
+PARTNERS = ("first", "second", "a", "b", "method", "other", "baseline", "against")
 BOTH = ("methods", "pair", "between")
 BETWEEN = re.compile(r"\s+(?:vs\.?|versus|-|−|–)\s+|__vs__|_vs_|/|\|")
 LEVELS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 LEGEND = "* p < 0.05, ** p < 0.01, *** p < 0.001, n.s. not significant"
+CORRECTED = ("holm", "adjusted", "corrected")
 KEY = re.compile(r"p(?:$|_.*|-?values?$)")
 
 
@@ -41,6 +42,11 @@ class Comparison:
     test: str
 
     @property
+    def is_corrected(self) -> bool:
+        """Whether the value takes into account that there are many."""
+        return any(word in self.test for word in ("Holm", *CORRECTED))
+
+    @property
     def mark(self) -> str:
         """Asterisks as journals print them, or ``n.s.``."""
         return next((mark for level, mark in LEVELS if self.p_value < level), "n.s.")
@@ -51,39 +57,65 @@ def comparisons_in(
 ) -> list[Comparison]:
     """Return each metric's pairs of methods with a p value; corrected values before plain ones."""
     found: dict[tuple[str, frozenset[str]], Comparison] = {}
-    for comparison in _walk(summary, None, (), methods, metrics):
+    for comparison in _walk(summary, _Place(), methods, metrics):
         pair = (comparison.metric, frozenset((comparison.first, comparison.second)))
-        found.setdefault(pair, comparison)
+        if pair not in found or (comparison.is_corrected and not found[pair].is_corrected):
+            found[pair] = comparison
     return list(found.values())
 
 
+@dataclass(frozen=True)
+class _Place:
+    """What has been said on the way to a value."""
+
+    metric: str | None = None
+    pair: tuple[str, ...] = ()
+    reference: str | None = None
+
+    def compared(self) -> tuple[str, ...]:
+        """Return the two methods, or fewer."""
+        if len(self.pair) == 1 and self.reference not in (None, *self.pair):
+            return (*self.pair, str(self.reference))
+        return self.pair
+
+
 def _walk(
-    node: Any,
-    metric: str | None,
-    pair: tuple[str, ...],
-    methods: Sequence[str],
-    metrics: Sequence[str],
+    node: Any, place: _Place, methods: Sequence[str], metrics: Sequence[str]
 ) -> Iterator[Comparison]:
     if isinstance(node, list):
         for item in node:
-            yield from _walk(item, metric, pair, methods, metrics)
+            yield from _walk(item, place, methods, metrics)
     if not isinstance(node, dict):
         return
-    named = node.get("metric")
-    metric = named if isinstance(named, str) and named in metrics else metric
-    pair = _joined(pair, _beside(node, methods))
-    best = _best(node)
-    if best is not None and metric is not None and len(pair) == 2:
-        yield Comparison(metric, pair[0], pair[1], *best)
+    place = _refined(place, node, methods, metrics)
+    best, compared = _best(node), place.compared()
+    if best is not None and place.metric is not None and len(compared) == 2:
+        yield Comparison(place.metric, compared[0], compared[1], *best)
     for key, value in node.items():
-        own = _joined(pair, _in_key(key, methods))
-        if key == "difference" and not own and set(OURS) <= set(methods):
-            own = OURS
-        yield from _walk(value, key if key in metrics else metric, own, methods, metrics)
+        own = _in_key(key, methods)
+        if key == "difference" and not own and not place.pair:
+            own = [methods[0], BASELINE]
+        below = _Place(
+            key if key in metrics else place.metric,
+            tuple(own) if len(own) == 2 else tuple(dict.fromkeys((*place.pair, *own))),
+            place.reference,
+        )
+        yield from _walk(value, below, methods, metrics)
 
 
-def _joined(pair: tuple[str, ...], more: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*pair, *more)))
+def _refined(
+    place: _Place, node: Mapping[str, Any], methods: Sequence[str], metrics: Sequence[str]
+) -> _Place:
+    """Return the place with what a value's neighbours say of it."""
+    metric, reference = node.get("metric"), node.get("reference")
+    beside = _beside(node, methods)
+    if len(beside) != 2:  # two names say it all
+        beside = list(dict.fromkeys((*place.pair, *beside)))
+    return _Place(
+        metric if isinstance(metric, str) and metric in metrics else place.metric,
+        tuple(beside),
+        reference if isinstance(reference, str) and reference in methods else place.reference,
+    )
 
 
 def _in_key(key: str, methods: Sequence[str]) -> list[str]:
@@ -95,7 +127,7 @@ def _beside(node: Mapping[str, Any], methods: Sequence[str]) -> list[str]:
     found = [node.get(key) for key in PARTNERS]
     for key in BOTH:
         value = node.get(key)
-        if isinstance(value, list):
+        if isinstance(value, list) and len(value) == 2:
             found += value
         elif isinstance(value, str):
             found += _in_key(value, methods)
@@ -116,7 +148,7 @@ def _best(node: Mapping[str, Any]) -> tuple[float, str] | None:
         return None
 
     def rank(key: str) -> tuple[bool, bool]:
-        corrected = any(word in key for word in ("holm", "adjusted", "corrected"))
+        corrected = any(word in key for word in CORRECTED)
         return not corrected, "signed" not in key and "paired" not in key
 
     key = min(values, key=rank)

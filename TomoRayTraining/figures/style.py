@@ -66,10 +66,20 @@ def shown_name(name: str) -> str:
     return name.replace("_", " ")
 
 
+def note_lines(text: str, width_in: float) -> list[str]:
+    """Return a note in lines of nearly equal length that fit into a figure's width."""
+    # An equation stays on one line.
+    for sign in (" < ", " = "):
+        text = text.replace(sign, sign.replace(" ", "\N{NO-BREAK SPACE}"))
+    most = int(width_in * 72 / (0.56 * NOTE_SIZE))
+    needed = len(textwrap.wrap(text, most, break_on_hyphens=False))
+    return textwrap.wrap(text, min(most, len(text) // needed + 8), break_on_hyphens=False)
+
+
 def write_note(figure: Figure, text: str) -> None:
-    """Write what a reader has to know below everything else, in lines that fit."""
-    characters = int(figure.get_figwidth() * 72 / (0.56 * NOTE_SIZE))
-    figure.supxlabel(textwrap.fill(text, characters), fontsize=NOTE_SIZE, color="0.25")
+    """Write what a reader has to know below everything else."""
+    lines = note_lines(text, figure.get_figwidth())
+    figure.supxlabel("\n".join(lines), fontsize=NOTE_SIZE, color="0.25")
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
