@@ -37,15 +37,23 @@ def box_figure(evaluation: Evaluation, metric: str) -> Figure:
     return figure
 
 
-def overview_figure(evaluation: Evaluation) -> Figure:
-    """Return all metrics on one page."""
+def overview_figures(evaluation: Evaluation) -> list[Figure]:
+    """Return all metrics, as many on a page as fit."""
     columns = 3 if len(evaluation.methods) <= 4 else 2
-    columns = min(columns, len(evaluation.metrics))
-    rows = math.ceil(len(evaluation.metrics) / columns)
-    figure = Figure(figsize=(PAGE_IN, 0.4 + 2.6 * rows), layout="constrained")
-    for place, metric in enumerate(evaluation.metrics, start=1):
+    metrics, full = evaluation.metrics, 3 * columns
+    return [
+        _page(evaluation, metrics[first : first + full], columns)
+        for first in range(0, len(metrics), full)
+    ]
+
+
+def _page(evaluation: Evaluation, metrics: Sequence[str], columns: int) -> Figure:
+    columns = min(columns, len(metrics))
+    rows = math.ceil(len(metrics) / columns)
+    figure = Figure(figsize=(PAGE_IN, 0.4 + 2.8 * rows), layout="constrained")
+    for place, metric in enumerate(metrics, start=1):
         draw_boxes(figure.add_subplot(rows, columns, place), evaluation, metric)
-    write_note(figure, note(evaluation, evaluation.metrics))
+    write_note(figure, note(evaluation, metrics))
     return figure
 
 

@@ -15,6 +15,9 @@ def add_figures(commands: argparse._SubParsersAction[Any]) -> None:
     command = commands.add_parser("figures", help="draw an evaluation, runs and cases")
     command.add_argument("--evaluation", type=Path, help="folder that `evaluate` wrote")
     command.add_argument(
+        "--metrics", nargs="+", default=[], metavar="COLUMN", help="which (those of the summary)"
+    )
+    command.add_argument(
         "--runs",
         nargs="+",
         default=[],
@@ -64,6 +67,7 @@ def run_figures(options: argparse.Namespace) -> None:
         ) from error
     request = Request(
         evaluation=options.evaluation,
+        metrics=options.metrics,
         runs=[_run(word) for word in options.runs],
         volumes=options.volumes,
         radiographs=options.radiographs,

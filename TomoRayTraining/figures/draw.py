@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -13,7 +13,7 @@ from TomoRayCore.errors import InputError
 from TomoRayCore.io.atomic import write_text
 from TomoRayCore.outputs import staged
 from TomoRayCore.windows import window_named
-from TomoRayTraining.figures.boxes import box_figure, overview_figure
+from TomoRayTraining.figures.boxes import box_figure, overview_figures
 from TomoRayTraining.figures.calibration import (
     calibration_error,
     calibration_figure,
@@ -36,6 +36,7 @@ class Request:
 
     Attributes:
         evaluation: Folder of an evaluation.
+        metrics: Columns to draw; without any, those of the summary.
         runs: Name and folder (or log) of training runs.
         volumes: ``CASE CT NAME=SCT ...`` for each case to look at.
         radiographs: ``CASE VIEW=FILE ...`` for cases whose own views shall be shown.
@@ -44,9 +45,10 @@ class Request:
     """
 
     evaluation: Path | None = None
+    metrics: Sequence[str] = ()
     runs: Sequence[tuple[str, Path]] = ()
     volumes: Sequence[Sequence[str]] = ()
-    radiographs: Sequence[Sequence[str]] = field(default=())
+    radiographs: Sequence[Sequence[str]] = ()
     uncertainty: Path | None = None
     window: str = "full"
 
@@ -64,7 +66,9 @@ def draw(request: Request, out: Path) -> list[Path]:
             "Give at least --evaluation FOLDER.",
         )
     with styled(), staged(out) as stage:
-        evaluation = read_evaluation(request.evaluation) if request.evaluation else None
+        evaluation = None
+        if request.evaluation is not None:
+            evaluation = read_evaluation(request.evaluation, request.metrics)
         sections = []
         if evaluation is not None:
             sections.append(_scores(evaluation, stage))
@@ -80,7 +84,11 @@ def draw(request: Request, out: Path) -> list[Path]:
 
 
 def _scores(evaluation: Evaluation, stage: Path) -> Section:
-    overview = _saved(overview_figure(evaluation), stage, "boxes", "All metrics.")
+    pages = overview_figures(evaluation)
+    overview = [
+        _saved(page, stage, "boxes" if len(pages) == 1 else f"boxes-page{number}", "Box plots.")
+        for number, page in enumerate(pages, start=1)
+    ]
     for metric in evaluation.metrics:
         _saved(box_figure(evaluation, metric), stage, f"boxes-{metric}", metric_label(metric))
     summary = evaluation.summary
@@ -88,7 +96,7 @@ def _scores(evaluation: Evaluation, stage: Path) -> Section:
     patients = {patient for rows in evaluation.patients.values() for patient in rows}
     text = "; ".join([f"Patients: {len(patients)}", *said])
     tables = [score_table(evaluation), comparison_table(evaluation), definition_table(evaluation)]
-    return Section("Scores", text + ".", tables, [overview])
+    return Section("Scores", text + ".", tables, overview)
 
 
 def _cases(request: Request, evaluation: Evaluation | None, stage: Path) -> Section:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,12 @@ class Evaluation:
         return [c for c in self.comparisons if c.metric == metric]
 
 
-def read_evaluation(folder: Path) -> Evaluation:
+def read_evaluation(folder: Path, wanted: Sequence[str] = ()) -> Evaluation:
     """Read the tables of an evaluation: every CSV file with a column ``patient``.
+
+    Args:
+        folder: What ``evaluate`` wrote.
+        wanted: Metrics by column; without any, those of the summary, or else all.
 
     Raises:
         InputError: ``BAD_EVALUATION`` for a folder without them, or for a file that is broken.
@@ -63,12 +67,21 @@ def read_evaluation(folder: Path) -> Evaluation:
     results = summary.get("results")
     results = results if isinstance(results, dict) else {}
     columns = list(dict.fromkeys(name for rows in tables.values() for name in rows[0]))
-    metrics = [name for name in results if name in columns] or [
+    absent = [name for name in wanted if name not in columns]
+    if absent:
+        raise _bad(f"No table in {folder} has a column {absent[0]!r}.")
+    metrics = list(dict.fromkeys(wanted)) or [name for name in results if name in columns]
+    metrics = metrics or [
         name for name in columns if name not in NO_METRICS and _is_metric(name, tables)
     ]
     if not metrics:
         raise _bad(f"The tables in {folder} have no column of numbers.")
     cases = {m: _cases(folder / f"{m}.csv", rows, metrics) for m, rows in tables.items()}
+    # A metric that nobody has a value of has no figure.
+    held = {name for rows in cases.values() for _, _, values in rows for name in values}
+    metrics = [name for name in metrics if name in held]
+    if not metrics:
+        raise _bad(f"The tables in {folder} have no finite number.")
     known = [key for entry in results.values() if isinstance(entry, dict) for key in entry]
     methods = tuple(m for m in dict.fromkeys([*known, *tables]) if m in tables)
     return Evaluation(

@@ -1,33 +1,43 @@
-"""What metrics are called, their units, and which end is the good one, from their column names."""
+"""What metrics are called, their units, and which end is the good one, from their column names.
+
+A column's name is words joined by ``_``, the last of which may be a unit, after the groups that it
+belongs to: ``surface.bone.assd_mm``.
+"""
 
 from __future__ import annotations
 
 from TomoRayCore.metrics import LABELS
 
 UNITS = {"hu": "HU", "db": "dB", "mm": "mm", "ml": "ml", "s": "s", "mib": "MiB", "percent": "%"}
-HIGHER = ("psnr", "ssim", "cosine", "dice", "ncc", "correlation", "iou", "jaccard")
-LOWER = ("mae", "mse", "rmse", "error", "distance", "lpips", "hausdorff", "assd", "seconds")
+HIGHER = {"psnr", "ssim", "cosine", "dice", "ncc", "nsd", "correlation", "iou"}
+LOWER = {"mae", "mse", "rmse", "lpips", "assd", "hd95", "hausdorff", "seconds"}
+UPPER_CASE = {*HIGHER, *LOWER, "2d", "3d"} - {
+    "cosine",
+    "dice",
+    "correlation",
+    "hausdorff",
+    "seconds",
+}
 
 
 def metric_label(name: str) -> str:
-    """Return a metric's name with its unit, e.g. ``MAE (HU)``; columns end in their unit."""
+    """Return a metric's name with its unit, e.g. ``ASSD (mm), surface bone``."""
     if name in LABELS:
         return LABELS[name]
-    words = name.split("_")
-    unit = UNITS.get(words[-1]) if len(words) > 1 else None
+    *groups, own = name.split(".")
+    words = own.split("_")
+    unit = UNITS.get(words[-1], "") if len(words) > 1 else ""
     if unit:
         words = words[:-1]
-    short = [w.upper() if len(w) <= 4 and w in {*HIGHER, *LOWER, "ct", "sct"} else w for w in words]
-    text = " ".join(short)
-    text = text[:1].upper() + text[1:]
-    return f"{text} ({unit})" if unit else text
+    unit = unit or {"psnr": "dB", "seconds": "s"}.get(words[0], "")
+    text = " ".join(word.upper() if word in UPPER_CASE else word for word in words)
+    text = text[:1].upper() + text[1:] + (f" ({unit})" if unit else "")
+    return f"{text}, {' '.join(groups).replace('_', ' ')}" if groups else text
 
 
 def better(name: str) -> str:
     """Return ``higher is better``, ``lower is better``, or nothing where the name does not say."""
-    words = name.lower().split("_")
-    if any(word in LOWER for word in words):
+    words = set(name.lower().replace(".", "_").split("_"))
+    if words & LOWER:
         return "lower is better"
-    if any(word in HIGHER for word in words):
-        return "higher is better"
-    return ""
+    return "higher is better" if words & HIGHER else ""
