@@ -7,7 +7,7 @@ intracranial space, that reach deep into it.
 Limits. It is a measure for comparing two volumes, not a diagnosis: temporal horns and the fourth
 ventricle are lost where they come near the rim, or are cut off by narrow passages; wide Sylvian
 fissures, deep cisterns and old infarcts that reach as deep are taken for ventricle; blood in a
-ventricle is not; small ventricles on voxels of 4 mm drown in partial volume. A CT whose brain is
+ventricle is not; where a scan ends there is a rim; small ventricles on voxels of 4 mm drown in partial volume. A CT whose brain is
 shaded by its skull by more than half the contrast is beyond it.
 """
 
