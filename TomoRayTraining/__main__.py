@@ -16,7 +16,7 @@ from TomoRayCore.errors import Cancelled, InputError, SetupError
 from TomoRayCore.harmonise import ViewReference
 from TomoRayCore.nets import TRANSLATORS, build
 from TomoRayCore.progress import Step
-from TomoRayTraining.benchmark import SCORERS, TABLE, benchmark, tabulate
+from TomoRayTraining.benchmark import TABLE, benchmark, tabulate
 from TomoRayTraining.cases import Case, read_cases
 from TomoRayTraining.checkpoint import load_checkpoint
 from TomoRayTraining.config import IMAGES, Config
@@ -27,6 +27,7 @@ from TomoRayTraining.export import ModelCard, TrainedStage, export
 from TomoRayTraining.figures.command import add_figures
 from TomoRayTraining.prepare import prepare
 from TomoRayTraining.recipes import recipe
+from TomoRayTraining.scorers import SCORERS
 
 IN_MODEL_FILE = (
     "split", "patients", "input", "voxels", "grid", "definitions", "intervals", "results"

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from TomoRayCore.bundle import Bundle
 from TomoRayCore.errors import InputError
 from TomoRayCore.io.atomic import write_text
-from TomoRayCore.metrics import DEFINITIONS
-from TomoRayCore.progress import Report
+from TomoRayCore.progress import Report, Step
 from TomoRayTraining.cases import Case
 from TomoRayTraining.config import DataConfig
-from TomoRayTraining.evaluate import Scorer, evaluate_started, score
+from TomoRayTraining.evaluate import evaluate_started
 from TomoRayTraining.films import cases_with_films
 from TomoRayTraining.methods import (
     GRID,
@@ -26,6 +25,7 @@ from TomoRayTraining.methods import (
     model_method,
     two_views,
 )
+from TomoRayTraining.scorers import SCORERS
 from TomoRayTraining.statistics import median_with_quartiles
 from TomoRayTraining.table_text import table_text
 from TomoRayTraining.tables import (
@@ -41,7 +41,6 @@ from TomoRayTraining.tables import (
     write_rows,
 )
 
-METRICS = ("mae_hu", "psnr_db", "ssim", "cosine_similarity", "mae_bone_hu", "dice_bone")
 SHOWN = {
     "drr": "DRRs of each patient's CT, {}",
     "realistic": "DRRs of each patient's CT made realistic, {}",
@@ -53,24 +52,6 @@ FACTS = ("split", "input", "voxels", "grid", "definitions", "left_out", "methods
 """What the summary knows that the CSV files do not."""
 
 NAME = re.compile(r"[\w.+-]+")
-
-
-@dataclass(frozen=True)
-class ScorerKind:
-    """How cases are scored.
-
-    Attributes:
-        score: From a prediction and the CT to a row.
-        metrics: Which columns the table compares; the CSV files hold all.
-        definitions: What they mean.
-    """
-
-    score: Scorer
-    metrics: tuple[str, ...]
-    definitions: Mapping[str, str]
-
-
-SCORERS = {"plain": ScorerKind(score, METRICS, DEFINITIONS)}
 
 
 def benchmark(
@@ -119,11 +100,16 @@ def benchmark(
     methods += simple
     if reference in left_out:
         raise unknown_method(reference, [method.name for method in methods])
-    scorer = SCORERS[scores]
+    scorer = SCORERS[scores](geometry)
     rows: dict[str, list[dict[str, Any]]] = {}
     for method in methods:
         rows[method.name] = evaluate_started(
-            chosen, method.start, report, spec=spec, scorer=scorer.score, device=method.device
+            chosen,
+            method.start,
+            _named(report, method.name),
+            spec=spec,
+            scorer=scorer.score,
+            device=method.device,
         )
         if not method.is_timed:
             for row in rows[method.name]:
@@ -135,7 +121,7 @@ def benchmark(
         "voxels": "scanned slices only",
         "grid": f"{spec.size} voxels of {spec.spacing_mm:g} mm along each edge, about the CT's "
         "centre; air where a prediction does not reach",
-        "definitions": {name: scorer.definitions[name] for name in scorer.metrics},
+        "definitions": dict(scorer.definitions),
         "left_out": left_out,
         "methods": {method.name: dict(method.facts) for method in methods},
     }
@@ -156,6 +142,18 @@ def tabulate(folder: Path, reference: str | None = None) -> dict[str, Any]:
         raise bad_evaluation(f"{folder / SUMMARY} cannot be used: {error!r}.") from error
     rows = {name: read_rows(folder / f"{name}.csv") for name in names}
     return _written(folder, kept, rows, reference or before)
+
+
+def _named(report: Report | None, method: str) -> Report | None:
+    """Return a report that says which method is at work."""
+    if report is None:
+        return None
+    tell = report
+
+    def named(step: Step) -> None:
+        tell(replace(step, message=f"{method}: {step.message}"))
+
+    return named
 
 
 def _written(folder: Path, facts: Mapping[str, Any], rows: Rows, reference: str) -> dict[str, Any]:

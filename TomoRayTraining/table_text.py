@@ -7,6 +7,17 @@ from typing import Any
 
 from TomoRayCore.metrics import LABELS
 
+P_VALUES = ("p_signed_rank", "p_signed_rank_holm", "p_holm_all", "p_rank_sum")
+HEADINGS = {
+    "p_signed_rank": "p",
+    "p_signed_rank_holm": "p Holm",
+    "p_holm_all": "p Holm, all",
+    "p_rank_sum": "p rank-sum",
+    "shift": "Shift [95 %]",
+    "rank_biserial": "Rank-biserial",
+    "cliffs_delta": "Cliff's delta",
+}
+
 
 def table_text(summary: Mapping[str, Any]) -> str:
     """Return the page: figures of every method, comparisons, what it took, definitions."""
@@ -53,24 +64,24 @@ def _compared(summary: Mapping[str, Any]) -> list[str]:
     found = summary["comparisons"]
     if not found:
         return []
-    head = ["Metric", "Method", "Mean difference [95 %]", "Shift [95 %]", "p", "p Holm"]
-    head += ["p Holm, all", "p rank-sum", "Rank-biserial", "Cliff's delta", "n"]
+    head = ["Metric", "Method", "Mean difference [95 %]", HEADINGS["shift"]]
+    head += [HEADINGS[name] for name in P_VALUES]
+    head += [HEADINGS["rank_biserial"], HEADINGS["cliffs_delta"], "n"]
     lines = [
         [
             _label(c["metric"]),
             c["first"],
             f"{number(c['mean'])} [{number(c['low'])}, {number(c['high'])}]",
             _shift(c),
-            *(p_text(c[k]) for k in ("p_signed_rank", "p_signed_rank_holm", "p_holm_all")),
-            p_text(c["p_rank_sum"]),
+            *(p_text(c[name]) for name in P_VALUES),
             f"{c['rank_biserial']:.2f}",
             f"{c['cliffs_delta']:.2f}",
             str(c["patients"]),
         ]
         for c in found
     ]
-    told = {"p" if k == "p_signed_rank" else k: text for k, text in summary["tests"].items()}
-    return [f"## Method - {summary['reference']}", _grid(head, lines), _list(told)]
+    told = "\n".join(f"- {HEADINGS[name]}: {text}" for name, text in summary["tests"].items())
+    return [f"## Method - {summary['reference']}", _grid(head, lines), told]
 
 
 def _shift(c: Mapping[str, Any]) -> str:
