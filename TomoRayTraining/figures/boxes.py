@@ -16,22 +16,21 @@ from TomoRayTraining.figures.names import better, metric_label
 from TomoRayTraining.figures.significance import LEGEND, Comparison
 from TomoRayTraining.figures.style import COLUMN_IN, PAGE_IN, colour, shown_name, write_note
 
-MOST_BRACKETS = 10
-"""With more pairs only those with the first method are drawn."""
+MOST_BRACKETS = 4
+"""With more pairs, marks stand above the methods instead, all against one of them."""
 
 MOST_JOINED = 3
 """With more methods, lines that join a patient's points hide the boxes."""
 
-POINTS, BRACKET = "points", "bracket"
-"""Marks (gid) of the drawn points, ``points:METHOD``, and brackets."""
+POINTS, BRACKET, MARK = "points", "bracket", "mark"
+"""Names (gid) of the drawn points, ``points:METHOD``, brackets, and marks ``mark:METHOD``."""
 
 
 def box_figure(evaluation: Evaluation, metric: str) -> Figure:
     """Return one metric's box plot, a journal's column wide, or wider with many methods."""
     shown = _methods(evaluation, metric)
     width = float(np.clip(1.0 + 0.75 * len(shown), COLUMN_IN, PAGE_IN))
-    brackets = len(_drawn(evaluation, metric))
-    figure = Figure(figsize=(width, 3.2 + 0.12 * brackets), layout="constrained")
+    figure = Figure(figsize=(width, 3.4), layout="constrained")
     draw_boxes(figure.add_subplot(), evaluation, metric)
     write_note(figure, note(evaluation, [metric]))
     return figure
@@ -90,7 +89,11 @@ def draw_boxes(axes: Axes, evaluation: Evaluation, metric: str) -> None:
     axes.set_xlim(-0.6, len(methods) - 0.4)
     axes.set_ylabel(metric_label(metric))
     axes.set_title(better(metric), fontsize=7, color="0.35", loc="left")
-    _draw_brackets(axes, methods, _drawn(evaluation, metric))
+    pairs, reference = _drawn(evaluation, metric)
+    if reference is None:
+        _draw_brackets(axes, methods, pairs)
+    else:
+        _draw_marks(axes, methods, pairs, reference)
 
 
 def note(evaluation: Evaluation, metrics: Sequence[str]) -> str:
@@ -102,12 +105,13 @@ def note(evaluation: Evaluation, metrics: Sequence[str]) -> str:
         parts.append("a patient's point is the mean of the patient's cases")
     if 1 < len(evaluation.methods) <= MOST_JOINED:
         parts.append("grey lines join a patient's points")
-    drawn = [c for metric in metrics for c in _drawn(evaluation, metric)]
-    if drawn:
-        tests = " or ".join(dict.fromkeys(c.test for c in drawn))
-        parts.append(f"{LEGEND} ({tests})")
-        if any(len(evaluation.compared(m)) > len(_drawn(evaluation, m)) for m in metrics):
-            parts.append(f"marks only against {shown_name(evaluation.methods[0])}")
+    drawn = [_drawn(evaluation, metric) for metric in metrics]
+    tests = dict.fromkeys(pair.test for pairs, _ in drawn for pair in pairs)
+    if tests:
+        parts.append(f"{LEGEND} ({' or '.join(tests)})")
+    references = dict.fromkeys(shown_name(r) for _, r in drawn if r is not None)
+    if references:
+        parts.append(f"ref.: what is compared with, {' or '.join(references)}")
     return "; ".join(parts) + "."
 
 
@@ -115,12 +119,15 @@ def _methods(evaluation: Evaluation, metric: str) -> list[str]:
     return [m for m in evaluation.methods if evaluation.values(m, metric)]
 
 
-def _drawn(evaluation: Evaluation, metric: str) -> list[Comparison]:
+def _drawn(evaluation: Evaluation, metric: str) -> tuple[list[Comparison], str | None]:
+    """Return the pairs to mark and, where they are too many for brackets, whom they all have."""
     shown = _methods(evaluation, metric)
     pairs = [c for c in evaluation.compared(metric) if {c.first, c.second} <= set(shown)]
-    if len(pairs) > MOST_BRACKETS:
-        pairs = [c for c in pairs if evaluation.methods[0] in (c.first, c.second)]
-    return pairs
+    if len(pairs) <= MOST_BRACKETS:
+        return pairs, None
+    common = set.intersection(*({c.first, c.second} for c in pairs))
+    reference = common.pop() if common else shown[0]
+    return [c for c in pairs if reference in (c.first, c.second)], reference
 
 
 def _join_patients(axes: Axes, values: Sequence[dict[str, float]]) -> None:
@@ -139,6 +146,21 @@ def _spread(values: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float
         return np.zeros(len(values))
     side = np.random.default_rng(0).permutation(len(values))
     return np.asarray((side / (len(values) - 1) - 0.5) * 0.36, np.float64)
+
+
+def _draw_marks(
+    axes: Axes, methods: Sequence[str], pairs: Sequence[Comparison], reference: str
+) -> None:
+    """Write above each method how it differs from the reference."""
+    marks = {c.second if c.first == reference else c.first: c.mark for c in pairs}
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
+    for method, mark in {**marks, reference: "ref."}.items():
+        place, y = methods.index(method), high + 0.01 * (high - low)
+        axes.text(place, y, mark, ha="center", va="bottom", fontsize=7, gid=f"{MARK}:{method}")
+    axes.set_yticks(ticks)
+    axes.set_ylim(low, high + 0.08 * (high - low))
+    axes.spines["left"].set_bounds(low, high)
 
 
 def _draw_brackets(axes: Axes, methods: Sequence[str], pairs: Sequence[Comparison]) -> None:

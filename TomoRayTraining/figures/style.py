@@ -14,11 +14,14 @@ from matplotlib.figure import Figure
 COLUMN_IN, PAGE_IN = 3.5, 7.2
 """Widths of a journal's column and page in inches."""
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
-"""After Okabe and Ito, without their yellow, which paper swallows; the last is a grey."""
+COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"),
+    *("#56B4E9", "#000000", "#8C8C8C", "#882255", "#999933"),
+)
+"""After Okabe and Ito, and Tol; without yellow, which paper swallows."""
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
-"""With the colours, 32 lines that differ; the first eight differ by colour alone."""
+"""With the colours, 40 lines that differ."""
 
 NOTE_SIZE = 6.5
 
@@ -69,7 +72,7 @@ def shown_name(name: str) -> str:
 def note_lines(text: str, width_in: float) -> list[str]:
     """Return a note in lines of nearly equal length that fit into a figure's width."""
     # An equation stays on one line.
-    for sign in (" < ", " = "):
+    for sign in (" < ", " = ", "* p"):
         text = text.replace(sign, sign.replace(" ", "\N{NO-BREAK SPACE}"))
     most = int(width_in * 72 / (0.56 * NOTE_SIZE))
     needed = len(textwrap.wrap(text, most, break_on_hyphens=False))
