@@ -16,7 +16,7 @@ from TomoRayCore.errors import Cancelled, InputError, SetupError
 from TomoRayCore.harmonise import ViewReference
 from TomoRayCore.nets import TRANSLATORS, build
 from TomoRayCore.progress import Step
-from TomoRayTraining.benchmark import TABLE, benchmark, tabulate
+from TomoRayTraining.benchmark import TABLE, bad_method, benchmark, tabulate
 from TomoRayTraining.cases import Case, read_cases
 from TomoRayTraining.checkpoint import load_checkpoint
 from TomoRayTraining.config import IMAGES, Config
@@ -73,7 +73,7 @@ def _train(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     predictions = dict(map(_named_path, options.predictions))
     if len(predictions) < len(options.predictions):
-        raise InputError("BAD_METHOD", "Two folders have one name.", "Give each its own.")
+        raise bad_method("Two folders of predictions have one name.")
     result = benchmark(
         _models(options.model, is_default_wanted=not predictions),
         read_cases(options.cases),
@@ -104,9 +104,7 @@ def _models(given: Sequence[str], is_default_wanted: bool) -> dict[str, Bundle]:
         bundle = read_bundle(path)
         name = name or ("model" if len(given) == 1 else bundle.name)
         if name in models:
-            raise InputError(
-                "BAD_METHOD", f"Two models are called {name!r}.", "Tell them apart: NAME=FILE."
-            )
+            raise bad_method(f"Two models are called {name!r}.")
         models[name] = bundle
     return models
 

@@ -206,12 +206,18 @@ def _cases(
 
 def _check_names(given: Sequence[str], all_names: Sequence[str], reference: str) -> None:
     for name in given:
-        taken = all_names.count(name) > 1 or name in RESERVED
-        if taken or not NAME.fullmatch(name):
-            raise InputError(
-                "BAD_METHOD",
-                f"A method cannot be called {name!r}" + (": that name is taken." if taken else "."),
-                "Give each its own name, NAME=FILE, of letters, digits and . + - _ .",
-            )
+        if all_names.count(name) > 1 or name in RESERVED:
+            raise bad_method(f"The name {name!r} is taken.")
+        if not NAME.fullmatch(name):
+            raise bad_method(f"A method cannot be called {name!r}.")
     if reference not in all_names:
         raise unknown_method(reference, all_names)
+
+
+def bad_method(message: str) -> InputError:
+    """Return the error for a name that no method can have."""
+    return InputError(
+        "BAD_METHOD",
+        message,
+        "Give each its own name, NAME=FILE or NAME=FOLDER, of letters, digits and . + - _ .",
+    )
