@@ -13,6 +13,7 @@ from TomoRayCore.phantom import make_phantom
 from TomoRayCore.presets import from_preset
 from TomoRayCore.resample import resample
 from TomoRayCore.scores import DEFINITIONS, cards, score_case
+from TomoRayCore.scores.projection import projection_scores
 from TomoRayCore.volume import SYNTHETIC_KEY, Volume, canonical_grid
 
 VIEWS = from_preset(size=32)
@@ -99,6 +100,19 @@ def test_only_what_the_mask_allows_counts(sct, ct):
     upper[:3, 3] += upper[:3, 2] * 20
     cut = Volume(np.array(ct.array_hu[20:]), upper)
     assert score_case(broken, cut, views=VIEWS) == pytest.approx(masked)
+
+
+def test_a_volume_that_is_cut_keeps_its_place_before_the_source(sct, ct):
+    mask = np.zeros(ct.shape, bool)
+    mask[22:, 5:, :40] = True
+    affine = np.array(ct.ijk_to_lps)
+    affine[:3, 3] = (ct.ijk_to_lps @ [0, 5, 22, 1])[:3]
+    alone = [Volume(one.array_hu[22:, 5:, :40], affine) for one in (sct, ct)]
+    expected = projection_scores(*alone, VIEWS)
+    found = score_case(sct, ct, views=VIEWS, mask=mask)
+    for view, numbers in expected.items():
+        for number, value in numbers.items():
+            assert found[f"projection.{view}.{number}"] == pytest.approx(value, rel=1e-5)
 
 
 def test_what_cannot_be_scored_is_refused(sct, ct):

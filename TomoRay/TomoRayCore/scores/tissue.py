@@ -17,6 +17,7 @@ from TomoRayCore.scores.arrays import Mask, checked_masks, checked_pair, mean_in
 from TomoRayCore.scores.card import Card
 from TomoRayCore.scores.ventricles import (
     BRAIN_RANGE_HU,
+    CONTRAST_HU,
     CORE_MM,
     DARKEST_HU,
     RIM_MM,
@@ -24,13 +25,15 @@ from TomoRayCore.scores.ventricles import (
     segment_ventricles,
 )
 
+_FLUID_HU = CONTRAST_HU / 2
+
 TISSUES: Mapping[str, str] = {
     "air": f"CT below {AIR_HU_BELOW:g} HU, around the head and in it",
     "soft_tissue": f"CT from {AIR_HU_BELOW:g} to {BONE_HU:g} HU outside the intracranial space",
     "brain": f"intracranial space of the CT, {BRAIN_RANGE_HU[0]:g} to {BRAIN_RANGE_HU[1]:g} HU, "
     "its fluid included",
-    "csf": "intracranial space of the CT, darker than its brain's median by 11 to 51 HU, before "
-    "smoothing: ventricles, sulci and cisterns",
+    "csf": f"intracranial space of the CT, darker than its brain's median by {_FLUID_HU:g} to "
+    f"{_FLUID_HU + DARKEST_HU:g} HU, not smoothed: ventricles, sulci and cisterns",
     "bone": f"CT above {BONE_HU:g} HU",
 }
 """Where each tissue is. Brain and CSF overlap."""
@@ -38,7 +41,7 @@ TISSUES: Mapping[str, str] = {
 STRUCTURES: Mapping[str, str] = {
     "bone": f"above {BONE_HU:g} HU",
     "intracranial": "space inside the skull with gaps closed, found in each volume by itself",
-    "ventricles": "fluid (11 HU below the median of each volume's own brain) in the CT's "
+    "ventricles": f"fluid ({_FLUID_HU:g} HU below the median of each volume's own brain) in the CT's "
     f"intracranial space, {RIM_MM:g} mm from its rim, in parts that reach {CORE_MM:g} mm deep",
     "air": f"below {AIR_HU_BELOW:g} HU",
     "inner_air": f"below {AIR_HU_BELOW:g} HU inside the body: sinuses, airway",
