@@ -86,6 +86,12 @@ def model_start(bundle: Bundle, device: str = "auto", images: str = "drr") -> St
     return start
 
 
+def model_prediction(bundle: Bundle, device: str = "auto", images: str = "drr") -> Predict:
+    """Return a predictor that reconstructs each case from ``images`` as ``shown`` makes them."""
+    start = model_start(bundle, device, images)
+    return lambda case, ct: start(case, ct)()
+
+
 def mean_head_prediction(cases: Sequence[Case], spec: OutputSpec) -> Predict:
     """Return the trivial baseline: every patient gets the voxel-wise mean of the training heads."""
     about = canonical_grid((0, 0, 0), spec.size, spec.spacing_mm)
