@@ -86,7 +86,7 @@ def draw(request: Request, out: Path) -> list[Path]:
 def _scores(evaluation: Evaluation, stage: Path) -> Section:
     pages = overview_figures(evaluation)
     overview = [
-        _saved(page, stage, "boxes" if len(pages) == 1 else f"boxes-page{number}", "Box plots.")
+        _saved(page, stage, "boxes" if len(pages) == 1 else f"boxes-page{number:02d}", "Box plots.")
         for number, page in enumerate(pages, start=1)
     ]
     for metric in evaluation.metrics:
