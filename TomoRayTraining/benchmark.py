@@ -11,6 +11,7 @@ from typing import Any
 
 from TomoRayCore.bundle import Bundle
 from TomoRayCore.errors import InputError
+from TomoRayCore.geometry import AcquisitionGeometry
 from TomoRayCore.io.atomic import write_text
 from TomoRayCore.progress import Report, Step
 from TomoRayTraining.cases import Case
@@ -90,9 +91,12 @@ def benchmark(
             a reference that is none, ``MISSING_PREDICTION``.
     """
     predictions = predictions or {}
-    chosen, heads = _cases(models, cases, split, images)
     spec = next((bundle.output for bundle in models.values()), GRID)
     geometry = two_views(list(models.values()))
+    seen = [bundle.geometry for bundle in models.values()]
+    if "nearest_neighbour" in baselines:
+        seen.append(geometry)
+    chosen, heads = _cases(cases, split, seen if images == "films" else [])
     _check_names([*models, *predictions], [*models, *predictions, *baselines], reference)
     methods = [model_method(name, bundle, device, images) for name, bundle in models.items()]
     methods += [folder_method(name, path, chosen) for name, path in predictions.items()]
@@ -190,14 +194,15 @@ def _used(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _cases(
-    models: Mapping[str, Bundle], cases: Sequence[Case], split: str, images: str
+    cases: Sequence[Case], split: str, filmed: Sequence[AcquisitionGeometry]
 ) -> tuple[list[Case], list[Case]]:
-    """Return whom to evaluate on, and the training heads: completed ones where there are any."""
+    """Return whom to evaluate on, with films of all these views, and the training heads.
+
+    Completed heads are taken for training where there are any.
+    """
     chosen = [case for case in cases if case.split == split]
-    if images == "films":
-        for bundle in models.values():
-            chosen = cases_with_films(chosen, DataConfig(views=bundle.geometry.labels))
-        chosen = chosen if models else cases_with_films(chosen, DataConfig())
+    for geometry in filmed:
+        chosen = cases_with_films(chosen, DataConfig(views=geometry.labels))
     if not chosen:
         raise InputError("BAD_CASES", f"The split {split!r} has no case.", "Add cases to it.")
     training = [case for case in cases if case.split == "train"]

@@ -14,6 +14,7 @@ import torch
 
 from TomoRayCore.bundle import Bundle, read_bundle, write_bundle
 from TomoRayCore.errors import InputError
+from TomoRayCore.io.radiograph_io import write_drr
 from TomoRayCore.io.volume_io import read_volume, write_volume
 from TomoRayCore.nets import build
 from TomoRayCore.network_io import OutputSpec
@@ -22,6 +23,7 @@ from TomoRayCore.volume import Volume
 from TomoRayTraining.__main__ import main
 from TomoRayTraining.benchmark import benchmark, tabulate
 from TomoRayTraining.cases import Case, read_cases
+from TomoRayTraining.evaluate import drrs_of
 from TomoRayTraining.export import ModelCard, export
 from TomoRayTraining.methods import RESERVED, folder_method
 from TomoRayTraining.scorers import full, plain
@@ -174,6 +176,19 @@ def test_sart_is_left_out_where_there_are_no_line_integrals(tmp_path, bundle, ca
     result = benchmark({"m": bundle}, cases, "val", tmp_path, images="realistic")
     assert set(result["left_out"]) == {"sart", "sart_mean_head"}
     assert list(result["methods"]) == ["m", "mean_head", "nearest_neighbour"]
+
+
+def test_only_cases_with_films_of_every_view_count_where_films_are_shown(tmp_path, bundle, cases):
+    ct = read_volume(cases[3].ct)
+    films = {}
+    for radiograph in drrs_of(ct, from_preset(isocentre_lps=ct.grid.centre_lps, size=64)):
+        films[radiograph.view] = tmp_path / f"{radiograph.view}.nrrd"
+        geometry = radiograph.acquisition
+        write_drr(films[radiograph.view], radiograph.pixels, geometry, radiograph.view)
+    some = [*cases[:3], replace(cases[3], films=films), replace(cases[4], films={"AP": "x"})]
+    result = benchmark({"m": bundle}, some, "test", tmp_path / "out", images="films")
+    assert result["cases"] == 1
+    assert read_rows(tmp_path / "out" / "nearest_neighbour.csv")[0]["case"] == "head4"
 
 
 def test_every_score_has_its_definition_and_its_column(cases):
