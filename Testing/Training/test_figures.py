@@ -480,6 +480,7 @@ def test_a_broken_evaluation_is_refused_whole(folder, tmp_path, capsys, spoil):
         (["--uncertainty", "gone.csv"], "BAD_UNCERTAINTY"),
         (["--volumes", "case", "ct.nrrd"], "BAD_VOLUMES"),
         (["--volumes", "case", "ct.nrrd", "sct.nrrd"], "BAD_VOLUMES"),
+        (["--volumes", "a", "ct", "n=s", "--radiographs", "b", "AP=f"], "BAD_VOLUMES"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(tmp_path, capsys, monkeypatch, options, code):

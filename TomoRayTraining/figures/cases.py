@@ -38,11 +38,11 @@ def read_shown(
         InputError: ``BAD_VOLUMES`` for words that are not of this form.
     """
     if len(words) < 3:
-        raise _bad(f"--volumes {' '.join(words)!r} is too short.")
+        raise bad_volumes(f"--volumes {' '.join(words)!r} is too short.")
     case, truth, *rest = words
     paths = dict(named(word) for word in rest)
     if len(paths) < len(rest):
-        raise _bad(f"--volumes of {case} names a method twice.")
+        raise bad_volumes(f"--volumes of {case} names a method twice.")
     ct = read_volume(Path(truth))
     scts = {name: read_volume(path) for name, path in paths.items()}
     films, note = _inputs(radiographs.get(case, ()), ct, scts)
@@ -56,7 +56,7 @@ def read_views(words: Sequence[str]) -> tuple[str, list[tuple[str, Path]]]:
         InputError: ``BAD_VOLUMES`` for words that are not of this form.
     """
     if not 2 <= len(words) <= MOST_VIEWS + 1:
-        raise _bad(f"--radiographs {' '.join(words)!r} needs a case and one to three views.")
+        raise bad_volumes(f"--radiographs {' '.join(words)!r} needs a case and one to three views.")
     return words[0], [named(word) for word in words[1:]]
 
 
@@ -68,7 +68,7 @@ def named(word: str) -> tuple[str, Path]:
     """
     name, _, path = word.partition("=")
     if not name or not path:
-        raise _bad(f"{word!r} is not of the form NAME=FILE.")
+        raise bad_volumes(f"{word!r} is not of the form NAME=FILE.")
     return name, Path(path)
 
 
@@ -98,7 +98,8 @@ def _numbers(evaluation: Evaluation | None, case: str, methods: Sequence[str]) -
     return found
 
 
-def _bad(message: str) -> InputError:
+def bad_volumes(message: str) -> InputError:
+    """Return the error for words that name no case to show."""
     return InputError(
         "BAD_VOLUMES",
         message,

@@ -52,7 +52,7 @@ def curves_figure(runs: Sequence[Run]) -> Figure:
             axes.set_ylabel(f"Validation {metric_label(name)}")
             axes.set_title(better(name), fontsize=7, color="0.35", loc="left")
         axes.set_xlabel("Step")
-        axes.set_xlim(0, last * 1.02)
+        axes.set_xlim(0, max(last, 1) * 1.02)
     figure.align_ylabels()
     _legend(figure, runs)
     write_note(

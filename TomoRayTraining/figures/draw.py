@@ -19,7 +19,7 @@ from TomoRayTraining.figures.calibration import (
     calibration_figure,
     read_uncertainty,
 )
-from TomoRayTraining.figures.cases import read_shown, read_views
+from TomoRayTraining.figures.cases import bad_volumes, read_shown, read_views
 from TomoRayTraining.figures.curves import curves_figure
 from TomoRayTraining.figures.evaluation import Evaluation, read_evaluation
 from TomoRayTraining.figures.html import Picture, Section, report
@@ -101,6 +101,9 @@ def _scores(evaluation: Evaluation, stage: Path) -> Section:
 
 def _cases(request: Request, evaluation: Evaluation | None, stage: Path) -> Section:
     views = dict(read_views(words) for words in request.radiographs)
+    absent = sorted(views.keys() - {words[0] for words in request.volumes})
+    if absent:
+        raise bad_volumes(f"--radiographs names {absent[0]!r}, --volumes does not.")
     window = window_named(request.window)
     pictures = []
     names = _distinct(_file_name(words[0]) for words in request.volumes)
