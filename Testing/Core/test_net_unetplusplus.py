@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.nets.orthographic import check_images, convolve_lifted, lift, resized
+from TomoRayCore.nets.common import check_images
+from TomoRayCore.nets.orthographic import convolve_lifted, lift, resized
 from TomoRayCore.nets.unetplusplus import PartwiseConv3d, UNet3d, UNetPlusPlus
 
 

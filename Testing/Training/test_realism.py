@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,14 +137,6 @@ def test_blades_hide_what_they_say_and_a_letter_lies_beside_the_head(drrs, geome
     assert 10 < changed.sum() < 200
     assert not changed[40:].any()
     assert set(np.unique(one(drrs, geometry, marker="L")[changed])) == {max(1.0, clear.max())}
-
-
-def test_a_view_costs_a_few_milliseconds(drrs, geometry):
-    realistic(drrs, geometry, draws())
-    started = time.process_time()
-    for seed in range(5):
-        realistic(drrs, geometry, draws(seed))
-    assert (time.process_time() - started) / 10 < 0.1  # 3 ms on one thread; libraries may spin
 
 
 # ------------------------------------------------------------------------- training examples

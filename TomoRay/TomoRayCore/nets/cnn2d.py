@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from TomoRayCore.errors import InputError
-from TomoRayCore.nets.x2ct_parts import check_images
+from TomoRayCore.nets.common import check_images
 
 STEM_CHANNELS = 64
 FIRST_BLOCKS = (128, 128, 128, 256)

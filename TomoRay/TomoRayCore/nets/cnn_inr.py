@@ -35,6 +35,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from TomoRayCore.errors import InputError
+from TomoRayCore.nets.common import check_images
 from TomoRayCore.nets.lifting import (
     cube_points,
     film_places,
@@ -42,7 +43,6 @@ from TomoRayCore.nets.lifting import (
     known_matrices,
     sample_maps,
 )
-from TomoRayCore.nets.orthographic import check_images
 from TomoRayCore.nets.resnet import ResNetFeatures
 from TomoRayCore.nets.sun_unet import SunUNet
 

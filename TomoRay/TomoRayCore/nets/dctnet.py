@@ -39,17 +39,9 @@ from TomoRayCore.nets.blocks import (
     initialise,
     reordered,
 )
+from TomoRayCore.nets.common import check_dropout, check_images, kept
 from TomoRayCore.nets.conv_ops import conv_to_few, norm_relu
-from TomoRayCore.nets.x2ct_parts import (
-    FRONTAL_AXES,
-    GROWTH,
-    LATERAL_AXES,
-    STEM_CHANNELS,
-    Sizes,
-    check_dropout,
-    check_images,
-    kept,
-)
+from TomoRayCore.nets.x2ct_parts import FRONTAL_AXES, GROWTH, LATERAL_AXES, STEM_CHANNELS, Sizes
 
 AttentionAbove = Literal["axial", "linear", "none"]
 

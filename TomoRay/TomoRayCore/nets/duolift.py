@@ -33,17 +33,11 @@ import torch
 from torch import Tensor, nn
 
 from TomoRayCore.errors import InputError
+from TomoRayCore.nets.common import check_images, kept
 from TomoRayCore.nets.conv_ops import conv3d, instance_norm, norm_relu
-from TomoRayCore.nets.orthographic import (
-    RAY_AXES,
-    ViewName,
-    check_images,
-    convolve_lifted,
-    resized,
-)
+from TomoRayCore.nets.orthographic import RAY_AXES, ViewName, convolve_lifted, resized
 from TomoRayCore.nets.resnet import Norm, ResNetFeatures
 from TomoRayCore.nets.unetplusplus import PartwiseConv3d, UNet3d, UNetPlusPlus
-from TomoRayCore.nets.x2ct_parts import kept
 
 ENCODER_DEPTH = 34
 ENCODER_STAGES = 4

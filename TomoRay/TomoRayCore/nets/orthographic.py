@@ -60,20 +60,6 @@ def convolve_lifted(image: Tensor, weight: Tensor, view: ViewName, depth: int) -
     return torch.cat([first, inner.expand(shape), last], dim=axis)
 
 
-def check_images(images: Tensor, views: int, size: int) -> None:
-    """Refuse anything but (B, views, size, size).
-
-    Raises:
-        InputError: ``BAD_SHAPE``.
-    """
-    if images.ndim != 4 or tuple(images.shape[1:]) != (views, size, size):
-        raise InputError(
-            "BAD_SHAPE",
-            f"Got images of shape {tuple(images.shape)}.",
-            f"Give (batch, {views}, {size}, {size}), with a frontal film before a lateral one.",
-        )
-
-
 def resized(image: Tensor, edge: int) -> Tensor:
     """Return maps (B, C, S, S) at another edge, smoothed before they shrink, in their own type."""
     if image.shape[-1] == edge:

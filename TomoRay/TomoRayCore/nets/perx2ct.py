@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from TomoRayCore.errors import InputError
+from TomoRayCore.nets.common import check_images
 from TomoRayCore.nets.lifting import (
     SLICE_AXES,
     Axis,
@@ -41,7 +42,6 @@ from TomoRayCore.nets.lifting import (
     slice_points,
     voxel_centres,
 )
-from TomoRayCore.nets.orthographic import check_images
 from TomoRayCore.nets.resnet import ResNetFeatures, load_backbone
 from TomoRayCore.nets.slice_decoder import SliceDecoder
 

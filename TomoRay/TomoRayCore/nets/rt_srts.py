@@ -29,8 +29,9 @@ import torch
 from torch import Tensor, nn
 
 from TomoRayCore.errors import InputError
+from TomoRayCore.nets.common import check_images
 from TomoRayCore.nets.lifting import in_float32
-from TomoRayCore.nets.orthographic import check_images, convolve_lifted
+from TomoRayCore.nets.orthographic import convolve_lifted
 
 Attention = Literal["channels", "released"]
 

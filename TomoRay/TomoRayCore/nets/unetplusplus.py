@@ -16,8 +16,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from TomoRayCore.nets.common import kept
 from TomoRayCore.nets.conv_ops import conv3d, norm_relu
-from TomoRayCore.nets.x2ct_parts import kept
 
 Part = Tensor | Callable[[], Tensor]
 """A cube, or what makes it when it is needed."""

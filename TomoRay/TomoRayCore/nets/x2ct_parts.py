@@ -16,7 +16,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.nets.blocks import (
@@ -32,6 +31,7 @@ from TomoRayCore.nets.blocks import (
     downsample,
     reordered,
 )
+from TomoRayCore.nets.common import check_dropout, check_images, kept
 from TomoRayCore.nets.conv_ops import conv_to_few, norm_relu
 
 STEM_CHANNELS = 64
@@ -380,41 +380,6 @@ class BiplanarGenerator(nn.Module):
                 for view, cube in zip(views, own_cubes, strict=True)
             ]
         return self.fusion.hear(edge, average)
-
-
-def kept(briefly: bool, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function; where ``briefly``, training keeps its arguments only and computes what it
-    computed inside again on the way back."""
-    if briefly and torch.is_grad_enabled():
-        return checkpoint(function, *arguments, use_reentrant=False)
-    return function(*arguments)
-
-
-def check_images(images: Tensor, least_views: int, size: int) -> None:
-    """Refuse images of another shape.
-
-    Raises:
-        InputError: ``BAD_SHAPE``.
-    """
-    if images.ndim != 4 or images.shape[1] != least_views or images.shape[2:] != (size, size):
-        raise InputError(
-            "BAD_SHAPE",
-            f"Got images of shape {tuple(images.shape)}.",
-            f"Give (batch, {least_views}, {size}, {size})"
-            + (": frontal and lateral." if least_views == 2 else "."),
-        )
-
-
-def check_dropout(dropout: float) -> None:
-    """Refuse a share that is none.
-
-    Raises:
-        InputError: ``ARCHITECTURE_ARGUMENTS``.
-    """
-    if not 0 <= dropout < 1:
-        raise InputError(
-            "ARCHITECTURE_ARGUMENTS", f"Got dropout {dropout!r}.", "Give a dropout in [0, 1)."
-        )
 
 
 def _sum(first: Tensor, second: Tensor) -> Tensor:

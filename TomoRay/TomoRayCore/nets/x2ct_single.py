@@ -13,15 +13,8 @@ from torch import Tensor, nn
 
 from TomoRayCore.errors import InputError
 from TomoRayCore.nets.blocks import initialise
-from TomoRayCore.nets.x2ct_parts import (
-    FRONTAL_AXES,
-    LATERAL_AXES,
-    Sizes,
-    ViewBranch,
-    check_dropout,
-    check_images,
-    kept,
-)
+from TomoRayCore.nets.common import check_dropout, check_images, kept
+from TomoRayCore.nets.x2ct_parts import FRONTAL_AXES, LATERAL_AXES, Sizes, ViewBranch
 
 AXES = {"frontal": FRONTAL_AXES, "lateral": LATERAL_AXES}
 
